@@ -1,0 +1,1 @@
+"""Cohort: a fleet of autonomous ML engineers. One package per service; `core` is what they agree on."""

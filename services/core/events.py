@@ -1,0 +1,382 @@
+"""The events of a run's log: one typed model each.
+
+The first sixteen carry the names and keys that users of ml-intern know (`event_type`, `data`); the rest are Cohort's
+own. On the wire an event is `{"event_type", "data", "run", "seq", "time", "turn"}`; `seq` is 1, 2, 3 … without a gap.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.core.lifecycle import Reason, Status
+from services.core.records import FileRef, Limits, PlanItem, Wait
+
+
+class EventData(BaseModel):
+    """The payload of one kind of event. `event_type` names it on the wire."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    event_type: ClassVar[str]
+
+    def wire(self) -> Any:
+        """The JSON value of `data`."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+class _NoData(EventData):
+    """An event whose `data` is null."""
+
+    def wire(self) -> Any:
+        return None
+
+
+# --- The sixteen that ml-intern documents -------------------------------------------------------------------------
+
+
+class Processing(EventData):
+    """The agent takes up new input: the goal, or a message."""
+
+    event_type: ClassVar[str] = "processing"
+    message: str = "Processing user input"
+
+
+class Ready(EventData):
+    """A worker has taken the run for the first time."""
+
+    event_type: ClassVar[str] = "ready"
+    message: str = "Agent initialized"
+    tool_count: int
+
+
+class AssistantChunk(EventData):
+    """A piece of the model's text while it streams; several deltas are put together into one piece."""
+
+    event_type: ClassVar[str] = "assistant_chunk"
+    content: str
+
+
+class AssistantMessage(EventData):
+    """The model's whole text, where it was not streamed."""
+
+    event_type: ClassVar[str] = "assistant_message"
+    content: str
+
+
+class AssistantStreamEnd(EventData):
+    """The model's reply is complete."""
+
+    event_type: ClassVar[str] = "assistant_stream_end"
+
+
+class ToolCall(EventData):
+    """The intent of a tool call, written before anything of it happens."""
+
+    event_type: ClassVar[str] = "tool_call"
+    tool: str
+    arguments: dict[str, Any]
+    tool_call_id: str
+
+
+class ToolOutput(EventData):
+    """What a tool call answered: the text the model sees."""
+
+    event_type: ClassVar[str] = "tool_output"
+    tool: str
+    tool_call_id: str
+    output: str
+    success: bool
+
+
+class ToolLog(EventData):
+    """A line a tool has to say while it works."""
+
+    event_type: ClassVar[str] = "tool_log"
+    tool: str
+    log: str
+
+
+class ToolStateChange(EventData):
+    """A tool call changed its state; `running` is written before an unsafe tool begins."""
+
+    event_type: ClassVar[str] = "tool_state_change"
+    tool_call_id: str
+    tool: str
+    state: str
+
+
+class ApprovalRequired(EventData):
+    """Tool calls that wait for a person's decision."""
+
+    event_type: ClassVar[str] = "approval_required"
+    tools: list[dict[str, Any]]
+    count: int
+
+
+class TurnComplete(EventData):
+    """The agent has stopped working on the input it had; `run_finished` or the status says how."""
+
+    event_type: ClassVar[str] = "turn_complete"
+    history_size: int
+    final_response: str | None
+
+    def wire(self) -> Any:
+        return self.model_dump(mode="json")
+
+
+class ErrorRaised(EventData):
+    """Something went wrong that a person should read."""
+
+    event_type: ClassVar[str] = "error"
+    error: str
+
+
+class Interrupted(_NoData):
+    """The work was cut off by a cancel."""
+
+    event_type: ClassVar[str] = "interrupted"
+
+
+class Compacted(EventData):
+    """The model's view of the history was shortened."""
+
+    event_type: ClassVar[str] = "compacted"
+    old_tokens: int
+    new_tokens: int
+
+
+class UndoComplete(_NoData):
+    """The last input was taken back."""
+
+    event_type: ClassVar[str] = "undo_complete"
+
+
+class Shutdown(_NoData):
+    """The last event of a run that is over."""
+
+    event_type: ClassVar[str] = "shutdown"
+
+
+# --- The run ------------------------------------------------------------------------------------------------------
+
+
+class RunAccepted(EventData):
+    """Seq 1 of every run: what was asked, by whom, with which limits."""
+
+    event_type: ClassVar[str] = "run_accepted"
+    tenant: str
+    goal: str
+    model: str
+    limits: Limits
+    labels: dict[str, str]
+    snapshot: str
+    deadline: float | None = None
+    accepted_by: str = ""
+
+
+class StatusChanged(EventData):
+    """A move in the lifecycle table."""
+
+    event_type: ClassVar[str] = "status_changed"
+    source: Status
+    target: Status
+    reason: Reason = Reason.NONE
+    detail: str = ""
+
+
+class Parked(EventData):
+    """The run gave its worker back; `wait` says what wakes it."""
+
+    event_type: ClassVar[str] = "run_parked"
+    wait: Wait
+
+
+class RunFinished(EventData):
+    """How a run ended, for people and for CI."""
+
+    event_type: ClassVar[str] = "run_finished"
+    status: Status
+    reason: Reason
+    exit_code: int
+    summary: str
+    metrics: dict[str, float] = Field(default_factory=dict)
+    artifacts: list[FileRef] = Field(default_factory=list)
+
+
+class MessageReceived(EventData):
+    """A person or a pipeline said something to the agent."""
+
+    event_type: ClassVar[str] = "message_received"
+    message_id: str
+    content: str
+    author: str
+
+
+class CancelRequested(EventData):
+    """Somebody wants the run to end. It is over when its last attempt is gone."""
+
+    event_type: ClassVar[str] = "cancel_requested"
+    author: str
+    why: str = ""
+
+
+class WorkspaceChanged(EventData):
+    """The run's files have a new version."""
+
+    event_type: ClassVar[str] = "workspace_changed"
+    snapshot: str
+    parent: str
+    tool_call_id: str
+    paths: list[str]
+
+
+class PlanUpdate(EventData):
+    """The agent's plan, whole."""
+
+    event_type: ClassVar[str] = "plan_update"
+    plan: list[PlanItem]
+
+
+# --- The model ----------------------------------------------------------------------------------------------------
+
+
+class LlmRequest(EventData):
+    """The intent of a model call, with the dollars reserved for it."""
+
+    event_type: ClassVar[str] = "llm_request"
+    call: str
+    model: str
+    reserved_microdollars: int
+    messages: int
+    prompt_sha256: str
+
+
+class LlmCall(EventData):
+    """A model call that answered."""
+
+    event_type: ClassVar[str] = "llm_call"
+    call: str
+    model: str
+    latency_ms: int
+    finish_reason: str
+    cost_usd: float
+    kind: str = "main"
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    cache_read_tokens: int = 0
+    cache_creation_tokens: int = 0
+    first_token_ms: int | None = None
+
+
+class LlmFailed(EventData):
+    """A model call that failed, or whose outcome is unknown because the process that made it died.
+
+    An unknown outcome is charged at its reservation: the provider may have done the work.
+    """
+
+    event_type: ClassVar[str] = "llm_failed"
+    call: str
+    model: str
+    failure: str
+    detail: str
+    cost_usd: float
+    retry_in_seconds: float | None = None
+
+
+# --- Steps --------------------------------------------------------------------------------------------------------
+
+
+class StepSubmitted(EventData):
+    """A new attempt of a step is wanted. The controller makes it so."""
+
+    event_type: ClassVar[str] = "step_submitted"
+    step: str
+    attempt: str
+    number: int
+    command: str
+    snapshot: str
+    uses: list[str]
+    env: dict[str, str]
+    deadline_seconds: float
+    memory_bytes: int | None = None
+    reserved_microdollars: int = 0
+    cause: Literal["agent", "infrastructure"] = "agent"
+
+
+class AttemptStarted(EventData):
+    """The program of an attempt runs."""
+
+    event_type: ClassVar[str] = "attempt_started"
+    step: str
+    attempt: str
+
+
+class AttemptFinished(EventData):
+    """An attempt is over and its record closed."""
+
+    event_type: ClassVar[str] = "attempt_finished"
+    step: str
+    attempt: str
+    outcome: Literal["succeeded", "failed", "cancelled", "lost"]
+    exit_code: int | None
+    reason: str
+    seconds: float
+    cost_usd: float
+    log_bytes: int
+    log_complete: bool
+    gap_bytes: int = 0
+    peak_rss_bytes: int | None = None
+    outputs: list[FileRef] = Field(default_factory=list)
+
+
+class StepCancelRequested(EventData):
+    """The agent wants the live attempt of a step to stop."""
+
+    event_type: ClassVar[str] = "step_cancel_requested"
+    step: str
+
+
+def _leaves(root: type[EventData]) -> dict[str, type[EventData]]:
+    found: dict[str, type[EventData]] = {}
+    for kind in root.__subclasses__():
+        if "event_type" in vars(kind):
+            found[kind.event_type] = kind
+        found |= _leaves(kind)
+    return found
+
+
+KINDS: Mapping[str, type[EventData]] = _leaves(EventData)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One numbered entry of a run's log. `time` is seconds since the epoch, `turn` the model turn it belongs to."""
+
+    run: str
+    seq: int
+    time: float
+    turn: int
+    data: EventData
+
+    @property
+    def event_type(self) -> str:
+        return self.data.event_type
+
+    def wire(self) -> dict[str, Any]:
+        """The event as JSON clients see it."""
+        return {
+            "event_type": self.event_type,
+            "data": self.data.wire(),
+            "run": self.run,
+            "seq": self.seq,
+            "time": self.time,
+            "turn": self.turn,
+        }
+
+
+def read_data(event_type: str, payload: str) -> EventData:
+    """The typed data of a stored event. Raises `KeyError` for a kind this version does not know."""
+    return KINDS[event_type].model_validate(json.loads(payload) or {})

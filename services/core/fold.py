@@ -1,0 +1,195 @@
+"""A run's state is the fold of its events. Pure: no clock, no store.
+
+Events that only tell a story (chunks, outputs, logs) change nothing but `seq`. A wake-up is part of the fold: the
+event that satisfies a parked run's condition also moves it to `running`, in the same append, whoever writes it.
+"""
+
+from collections.abc import Iterable
+from functools import reduce
+
+from services.core import events as ev
+from services.core.lifecycle import Status, check_move
+from services.core.records import (
+    MICRODOLLARS,
+    Attempt,
+    OpenCall,
+    PendingModelCall,
+    RunState,
+    Spend,
+    Step,
+)
+
+
+def first_state(run: str, accepted: ev.RunAccepted, time: float) -> RunState:
+    """The state after seq 1."""
+    return RunState(
+        run=run,
+        tenant=accepted.tenant,
+        seq=1,
+        goal=accepted.goal,
+        model=accepted.model,
+        limits=accepted.limits,
+        labels=accepted.labels,
+        accepted_by=accepted.accepted_by,
+        created=time,
+        updated=time,
+        deadline=accepted.deadline,
+        snapshot=accepted.snapshot,
+        input_snapshot=accepted.snapshot,
+    )
+
+
+def fold(state: RunState, event: ev.Event) -> RunState:
+    """The state after `event`, which must be the next one. Raises `IllegalTransition` on a move the table forbids."""
+    if event.seq != state.seq + 1:
+        raise ValueError(f"event {event.seq} does not follow {state.seq}")
+    changes = _changes(state, event.data, event.time)
+    turn = max(state.turn, event.turn)
+    return state.model_copy(update={**changes, "seq": event.seq, "turn": turn, "updated": event.time})
+
+
+def fold_all(state: RunState, events: Iterable[ev.Event]) -> RunState:
+    """The state after every one of `events`, in order."""
+    return reduce(fold, events, state)
+
+
+def _changes(state: RunState, data: ev.EventData, time: float) -> dict[str, object]:
+    match data:
+        case ev.StatusChanged():
+            return _moved(state, data, time)
+        case ev.ToolCall() | ev.ToolStateChange() | ev.ToolOutput():
+            return _tool_calls(state, data)
+        case ev.LlmRequest() | ev.LlmCall() | ev.LlmFailed():
+            return _model_calls(state, data)
+        case ev.StepSubmitted() | ev.AttemptStarted() | ev.AttemptFinished() | ev.StepCancelRequested():
+            return _steps(state, data, time)
+        case ev.WorkspaceChanged():
+            return {"snapshot": data.snapshot}
+        case ev.PlanUpdate():
+            return {"plan": tuple(data.plan)}
+        case ev.Ready():
+            return {"started": state.started or time}
+        case ev.RunFinished():
+            return {"summary": data.summary, "metrics": data.metrics, "artifacts": tuple(data.artifacts)}
+        case ev.Parked():
+            return {"wait": data.wait}
+        case _:
+            return {}
+
+
+def _moved(state: RunState, data: ev.StatusChanged, time: float) -> dict[str, object]:
+    check_move(state.status, data.target)
+    changes: dict[str, object] = {"status": data.target, "reason": data.reason, "detail": data.detail}
+    if not data.target.is_parked:
+        changes["wait"] = None
+    if data.target.is_final:
+        changes |= {"ended": time, "open_calls": (), "model_call": None}
+    return changes
+
+
+def _tool_calls(state: RunState, data: ev.ToolCall | ev.ToolStateChange | ev.ToolOutput) -> dict[str, object]:
+    match data:
+        case ev.ToolCall():
+            call = OpenCall(tool_call_id=data.tool_call_id, tool=data.tool, index=len(state.open_calls))
+            return {"open_calls": (*state.open_calls, call)}
+        case ev.ToolStateChange() if data.state == "running":
+            return {"open_calls": tuple(_begun(call, data.tool_call_id) for call in state.open_calls)}
+        case ev.ToolOutput():
+            left = tuple(call for call in state.open_calls if call.tool_call_id != data.tool_call_id)
+            return {"open_calls": left}
+        case _:
+            return {}
+
+
+def _begun(call: OpenCall, tool_call_id: str) -> OpenCall:
+    return call.model_copy(update={"begun": True}) if call.tool_call_id == tool_call_id else call
+
+
+def _model_calls(state: RunState, data: ev.LlmRequest | ev.LlmCall | ev.LlmFailed) -> dict[str, object]:
+    spend = state.spend
+    match data:
+        case ev.LlmRequest():
+            pending = PendingModelCall(call=data.call, reserved_microdollars=data.reserved_microdollars)
+            return {"model_call": pending, "spend": _hold(spend, data.call, data.reserved_microdollars)}
+        case ev.LlmCall():
+            update = {
+                "calls": spend.calls + 1,
+                "prompt_tokens": spend.prompt_tokens + data.prompt_tokens,
+                "completion_tokens": spend.completion_tokens + data.completion_tokens,
+                "cached_tokens": spend.cached_tokens + data.cache_read_tokens,
+            }
+            settled = _settle(spend.model_copy(update=update), data.call, data.cost_usd)
+            return {"model_call": None, "model_failures": 0, "spend": settled}
+        case ev.LlmFailed():
+            settled = _settle(spend.model_copy(update={"calls": spend.calls + 1}), data.call, data.cost_usd)
+            return {"model_call": None, "model_failures": state.model_failures + 1, "spend": settled}
+
+
+def _hold(spend: Spend, name: str, microdollars: int) -> Spend:
+    return spend.model_copy(update={"holds": {**spend.holds, name: microdollars}}) if microdollars else spend
+
+
+def _settle(spend: Spend, name: str, cost_usd: float) -> Spend:
+    holds = {key: value for key, value in spend.holds.items() if key != name}
+    return spend.model_copy(
+        update={"holds": holds, "microdollars": spend.microdollars + round(cost_usd * MICRODOLLARS)}
+    )
+
+
+_StepEvent = ev.StepSubmitted | ev.AttemptStarted | ev.AttemptFinished | ev.StepCancelRequested
+
+
+def _steps(state: RunState, data: _StepEvent, time: float) -> dict[str, object]:
+    match data:
+        case ev.StepSubmitted():
+            attempt = _submitted(data, time)
+            before = state.steps[data.step].attempts if data.step in state.steps else ()
+            step = Step(name=data.step, attempts=(*before, attempt))
+            spend = _hold(state.spend, data.attempt, data.reserved_microdollars)
+            return {"steps": {**state.steps, data.step: step}, "spend": spend}
+        case ev.AttemptStarted():
+            return _with_attempt(state, data.step, data.attempt, status="running", started=time)
+        case ev.AttemptFinished():
+            changes = _with_attempt(
+                state,
+                data.step,
+                data.attempt,
+                status=data.outcome,
+                ended=time,
+                exit_code=data.exit_code,
+                reason=data.reason,
+                cost_usd=data.cost_usd,
+                log_bytes=data.log_bytes,
+                log_complete=data.log_complete,
+                gap_bytes=data.gap_bytes,
+                peak_rss_bytes=data.peak_rss_bytes,
+                outputs=tuple(data.outputs),
+            )
+            return {**changes, "spend": _settle(state.spend, data.attempt, data.cost_usd)}
+        case ev.StepCancelRequested():
+            step = state.steps[data.step].model_copy(update={"cancelling": True})
+            return {"steps": {**state.steps, data.step: step}}
+
+
+def _submitted(data: ev.StepSubmitted, time: float) -> Attempt:
+    return Attempt(
+        id=data.attempt,
+        number=data.number,
+        command=data.command,
+        snapshot=data.snapshot,
+        uses=tuple(data.uses),
+        env=data.env,
+        deadline_seconds=data.deadline_seconds,
+        memory_bytes=data.memory_bytes,
+        cause=data.cause,
+        submitted=time,
+    )
+
+
+def _with_attempt(state: RunState, step_name: str, attempt_id: str, **update: object) -> dict[str, object]:
+    step = state.steps[step_name]
+    attempts = tuple(
+        attempt.model_copy(update=update) if attempt.id == attempt_id else attempt for attempt in step.attempts
+    )
+    changed = step.model_copy(update={"attempts": attempts})
+    return {"steps": {**state.steps, step_name: changed}}

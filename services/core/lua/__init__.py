@@ -1,0 +1,1 @@
+"""The scripts. Each is headed by its keys, its arguments and its answers."""

@@ -1,0 +1,35 @@
+-- Take the lease of a run that is due and that nobody holds.
+-- KEYS run, due
+-- ARGV run id, owner (new for every claim), lease ms, final statuses joined by ',', parked statuses joined by ','
+-- -> {'ok', generation} | {'busy', ms left} | {'idle', ms until due} | {'final', status} | {'missing', ''}
+local status = redis.call('HGET', KEYS[1], 'status')
+if not status then
+  redis.call('ZREM', KEYS[2], ARGV[1])
+  return {'missing', ''}
+end
+if string.find(',' .. ARGV[4] .. ',', ',' .. status .. ',', 1, true) then
+  redis.call('ZREM', KEYS[2], ARGV[1])
+  return {'final', status}
+end
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local lease = tonumber(redis.call('HGET', KEYS[1], 'lease_until'))
+if lease > now then
+  -- A client that lost the reply asks again under the same owner's name.
+  if redis.call('HGET', KEYS[1], 'owner') == ARGV[2] then return {'ok', redis.call('HGET', KEYS[1], 'generation')} end
+  return {'busy', tostring(lease - now)}
+end
+local wake = tonumber(redis.call('HGET', KEYS[1], 'wake_at'))
+if wake > now and string.find(',' .. ARGV[5] .. ',', ',' .. status .. ',', 1, true) then
+  redis.call('ZADD', KEYS[2], wake, ARGV[1])
+  return {'idle', tostring(wake - now)}
+end
+if wake == 0 and string.find(',' .. ARGV[5] .. ',', ',' .. status .. ',', 1, true) then
+  redis.call('ZREM', KEYS[2], ARGV[1])
+  return {'idle', '0'}
+end
+local generation = redis.call('HINCRBY', KEYS[1], 'generation', 1)
+redis.call('HSET', KEYS[1], 'owner', ARGV[2], 'lease_until', now + tonumber(ARGV[3]))
+-- If this owner dies, the sweeper finds the run half a second after its lease.
+redis.call('ZADD', KEYS[2], now + tonumber(ARGV[3]) + 500, ARGV[1])
+return {'ok', tostring(generation)}

@@ -1,0 +1,188 @@
+"""The records of a run: what was asked, and where the work stands. All frozen; a change is a copy.
+
+`RunState` is the fold of the run's event log (see `fold`), kept beside the log so that nobody replays from the start.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.core.lifecycle import Reason, Status, exit_code
+
+MICRODOLLARS = 1_000_000
+
+
+class Record(BaseModel):
+    """A frozen record. Unknown keys of a newer version are kept out, missing ones take their defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Limits(Record):
+    """What a run may use up. Nothing resets them: not a message, not a restart, not an approval."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    turns: int = Field(300, ge=1, le=10_000, description="Model replies.")
+    minutes: float = Field(24 * 60, gt=0, le=60 * 24 * 30, description="Wall-clock minutes since acceptance.")
+    tokens: int | None = Field(None, ge=1, description="Prompt and completion tokens together.")
+    dollars: float | None = Field(None, gt=0, le=1_000_000, description="Model calls and steps together.")
+    attempts: int = Field(5, ge=1, le=100, description="Failed attempts of one step before a person is asked.")
+
+
+class FileRef(Record):
+    """A file in the artifact store, under the name the run knows it by."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+class PlanItem(Record):
+    """One line of the agent's plan."""
+
+    id: str
+    content: str
+    status: Literal["pending", "in_progress", "completed"]
+
+
+class Attempt(Record):
+    """One execution of a step."""
+
+    id: str
+    number: int
+    status: Literal["submitted", "running", "succeeded", "failed", "cancelled", "lost"] = "submitted"
+    command: str
+    snapshot: str
+    uses: tuple[str, ...] = ()
+    env: dict[str, str] = Field(default_factory=dict)
+    deadline_seconds: float
+    memory_bytes: int | None = None
+    cause: str = "agent"
+    submitted: float
+    started: float | None = None
+    ended: float | None = None
+    exit_code: int | None = None
+    reason: str = ""
+    cost_usd: float = 0.0
+    log_bytes: int = 0
+    log_complete: bool = False
+    gap_bytes: int = 0
+    peak_rss_bytes: int | None = None
+    outputs: tuple[FileRef, ...] = ()
+
+    @property
+    def is_live(self) -> bool:
+        return self.status in {"submitted", "running"}
+
+
+class Step(Record):
+    """A program the run executes, and every attempt at it so far."""
+
+    name: str
+    attempts: tuple[Attempt, ...]
+    cancelling: bool = False
+
+    @property
+    def last(self) -> Attempt:
+        return self.attempts[-1]
+
+    @property
+    def failed_attempts(self) -> int:
+        """Attempts that failed by the program's own doing. Lost and cancelled ones do not count."""
+        return sum(attempt.status == "failed" for attempt in self.attempts)
+
+
+class Wait(Record):
+    """Why a run is parked and what ends it. `until` is seconds since the epoch."""
+
+    kind: Literal["steps", "model", "message"]
+    steps: tuple[str, ...] = ()
+    mode: Literal["any", "all"] = "all"
+    until: float | None = None
+    tool_call_id: str = ""
+
+
+class OpenCall(Record):
+    """A tool call whose intent is written and whose output is not. `begun`: an unsafe tool has been started."""
+
+    tool_call_id: str
+    tool: str
+    index: int
+    begun: bool = False
+
+
+class PendingModelCall(Record):
+    """A model call whose intent is written and whose outcome is not."""
+
+    call: str
+    reserved_microdollars: int
+
+
+class Spend(Record):
+    """What a run has used. Sums of its events, nothing else."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    microdollars: int = 0
+    holds: dict[str, int] = Field(default_factory=dict)
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    @property
+    def reserved_microdollars(self) -> int:
+        return sum(self.holds.values())
+
+
+class RunState(Record):
+    """Where a run stands after event `seq`."""
+
+    version: int = 1
+    run: str
+    tenant: str
+    seq: int = 0
+    status: Status = Status.QUEUED
+    reason: Reason = Reason.NONE
+    detail: str = ""
+    turn: int = 0
+    goal: str
+    model: str
+    limits: Limits
+    labels: dict[str, str] = Field(default_factory=dict)
+    accepted_by: str = ""
+    created: float
+    updated: float
+    started: float | None = None
+    ended: float | None = None
+    deadline: float | None = None
+    snapshot: str
+    input_snapshot: str
+    plan: tuple[PlanItem, ...] = ()
+    steps: dict[str, Step] = Field(default_factory=dict)
+    wait: Wait | None = None
+    spend: Spend = Spend()
+    model_call: PendingModelCall | None = None
+    open_calls: tuple[OpenCall, ...] = ()
+    model_failures: int = 0
+    claims: int = 0
+    summary: str = ""
+    metrics: dict[str, float] = Field(default_factory=dict)
+    artifacts: tuple[FileRef, ...] = ()
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code for CI, None while the run goes on by itself."""
+        return exit_code(self.status, self.reason)
+
+    @property
+    def ends_at(self) -> float:
+        """The moment, in seconds since the epoch, at which the run is out of time."""
+        by_limit = self.created + self.limits.minutes * 60
+        return by_limit if self.deadline is None else min(by_limit, self.deadline)
+
+    def live_attempts(self) -> tuple[Attempt, ...]:
+        return tuple(step.last for step in self.steps.values() if step.last.is_live)

@@ -1,0 +1,28 @@
+"""The digits data set and its one split into training and validation rows."""
+
+from pathlib import Path
+
+import numpy as np
+
+DATA = Path("data/digits-train.npz")
+VALIDATION_SHARE = 0.2
+SPLIT_SEED = 20
+
+
+def load(path: Path = DATA) -> tuple[np.ndarray, np.ndarray]:
+    """Read (images, labels): images as float32 (n, 64) scaled to 0..1, labels as int64 (n,)."""
+    with np.load(path, allow_pickle=False) as file:
+        return scale(file["images"]), file["labels"].astype(np.int64)
+
+
+def scale(images: np.ndarray) -> np.ndarray:
+    """Bring pixel values 0..16 to 0..1, as the network is trained on."""
+    return (images / 16.0).astype(np.float32)
+
+
+def split(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers of (training, validation). Always the same for the same count, so that an
+    evaluation in another process uses exactly the rows that training left out."""
+    order = np.random.default_rng(SPLIT_SEED).permutation(count)
+    held_out = round(count * VALIDATION_SHARE)
+    return order[held_out:], order[:held_out]
