@@ -1,0 +1,69 @@
+"""Hints: "somebody should look at run R". Losing, doubling or reordering them changes nothing but the delay.
+
+Celery carries them on a plain Redis of its own. The one door to Celery; the worker adds the task's body.
+"""
+
+from typing import Protocol
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+TASK = "advance"
+QUEUE = "hints"
+
+log = structlog.get_logger()
+
+
+class Hints(Protocol):
+    """Whoever can be told that a run is due."""
+
+    def publish(self, run: str) -> None: ...
+
+
+def celery_app(broker_url: str) -> Celery:
+    """A Celery application with the settings that survive what its Redis transport does wrong.
+
+    Early acknowledgement, because a hint needs no second delivery; socket timeouts and health checks, because a dead
+    connection would otherwise be waited on for ever; no result backend, because state is ours.
+    """
+    app = Celery("cohort", broker=broker_url, set_as_current=False)
+    app.conf.update(
+        task_default_queue=QUEUE,
+        task_ignore_result=True,
+        task_acks_late=False,
+        task_serializer="json",
+        accept_content=["json"],
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "visibility_timeout": 600,
+            "socket_timeout": 10,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+            "unacked_restore_interval": 10,
+            "unacked_restore_throttle": 1,
+            "global_keyprefix": "q:",
+        },
+    )
+    return app
+
+
+class CeleryHints:
+    """Publishes hints through Celery; a broker that is away costs a log line, never the caller's work."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def publish(self, run: str) -> None:
+        try:
+            self._app.send_task(TASK, args=[run], queue=QUEUE, retry=False, ignore_result=True)
+        except (OperationalError, OSError) as error:
+            # The sweeper names the run again within seconds.
+            log.warning("hint_not_published", run=run, error=str(error))

@@ -1,0 +1,129 @@
+"""The settings of every service: one frozen class each, read from `COHORT_…` variables once, in `__main__`.
+
+Parts receive values, never settings. A `COHORT_…` variable that no service knows is an error at start: a typo must not
+silently mean the default. Nothing else in Cohort reads the environment.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.core.errors import BadRequest
+
+PREFIX = "COHORT_"
+
+
+class SharedSettings(BaseSettings):
+    """What every service but the runner needs."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="The Redis that holds all state.")
+    redis_cluster: bool = Field(False, description="The state's Redis is a Redis Cluster.")
+    broker_url: str = Field("redis://127.0.0.1:6379/1", description="A plain Redis for Celery's hints.")
+    shards: int = Field(16, ge=1, le=99, description="Shard tags. Fixed at install: changing it loses every key.")
+    artifact_url: str = Field("file:///var/lib/cohort/artifacts", description="fsspec URL of the artifact store.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
+    log_format: Literal["json", "console"] = Field("json", description="How log lines look.")
+
+
+class ApiSettings(SharedSettings):
+    """The REST API and the runner's ingest."""
+
+    api_host: str = Field("127.0.0.1", description="Address to listen on.")
+    api_port: int = Field(8470, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    runner_secret: SecretStr = Field(description="Signs the runner's attempt tokens; the controller has the same.")
+    model: str = Field("", description="The model of goals that name none.")
+    max_body_bytes: int = Field(64 * 2**20, ge=2**20, description="Largest request body.")
+
+
+class WorkerSettings(SharedSettings):
+    """The agent's turns."""
+
+    state_dir: Path = Field(Path("/var/lib/cohort/state"), description="Where `bash` has its copies of workspaces.")
+    worker_slots: int = Field(32, ge=1, le=512, description="Runs advanced at once by this process.")
+    lease_seconds: float = Field(10.0, ge=1, description="A lease not renewed for so long is over.")
+    slice_turns: int = Field(10, ge=1, description="Turns after which a run yields its slot.")
+    slice_seconds: float = Field(240.0, ge=1, description="Seconds after which a run yields its slot.")
+    worker_metrics_port: int = Field(0, ge=0, le=65535, description="Port of /metrics and /healthz; 0 is off.")
+    model_base_url: str = Field("", description="Base URL of an OpenAI-compatible server; empty: the provider's own.")
+    model_api_key: SecretStr = Field(SecretStr(""), description="Key for it; empty: the provider's own variable.")
+    model_first_byte_seconds: float = Field(60.0, gt=0, description="Longest wait for the reply to begin.")
+    model_idle_seconds: float = Field(120.0, gt=0, description="Longest pause within a reply.")
+    model_total_seconds: float = Field(600.0, gt=0, description="Longest reply.")
+    model_max_tokens: int = Field(8192, ge=16, description="Most completion tokens asked for in one reply.")
+    price_prompt: float | None = Field(None, ge=0, description="Dollars per million prompt tokens, if not known.")
+    price_completion: float | None = Field(None, ge=0, description="Dollars per million completion tokens.")
+    price_cached: float | None = Field(None, ge=0, description="Dollars per million cached prompt tokens.")
+
+
+class ControllerSettings(SharedSettings):
+    """Sweeps, attempts, archives."""
+
+    state_dir: Path = Field(Path("/var/lib/cohort/state"), description="Where the local executor keeps attempts.")
+    api_url: str = Field("http://127.0.0.1:8470", description="The API as the runner reaches it.")
+    runner_secret: SecretStr = Field(description="Signs the runner's attempt tokens; the API has the same.")
+    sweep_seconds: float = Field(1.0, gt=0, description="Pause between two sweeps.")
+    leader_seconds: float = Field(6.0, ge=1, description="A leader silent for so long is replaced.")
+    finish_seconds: float = Field(60.0, gt=0, description="How long an exited attempt may take to ship its log.")
+    cancel_grace_seconds: float = Field(10.0, ge=0, description="Between SIGTERM and SIGKILL of a program.")
+    local_price_per_hour: float = Field(0.0, ge=0, description="Dollars an hour of the local executor costs.")
+    controller_metrics_port: int = Field(0, ge=0, le=65535, description="Port of /metrics and /healthz; 0 is off.")
+
+
+class RunnerSettings(BaseSettings):
+    """The sidecar of one attempt. It knows nothing but its attempt and where the API is."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    attempt: str = Field(description="The attempt's id.")
+    pod_uid: str = Field(description="Identity of this execution; the first to claim wins.")
+    api_url: str = Field(description="The API, for the ingest.")
+    spool_dir: Path = Field(description="The directory shared with the shim.")
+    output_dir: Path = Field(description="The directory whose files are the step's outputs.")
+    token_file: Path | None = Field(None, description="File with the attempt's token; none: first line of stdin.")
+    heartbeat_seconds: float = Field(2.0, gt=0, description="Pause between two heartbeats.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
+
+
+class ClientSettings(BaseSettings):
+    """The command line as a client, and what `cohort up` starts."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    url: str = Field("", description="The API to talk to; empty: what `cohort up` wrote down.")
+    key: SecretStr = Field(SecretStr(""), description="The API key; empty: what `cohort up` wrote down.")
+    home: Path = Field(Path("~/.cohort"), description="Where `cohort up` keeps state and its local key.")
+    model: str = Field("", description="The model of goals that name none.")
+
+
+_ALL: tuple[type[BaseSettings], ...] = (
+    ApiSettings,
+    WorkerSettings,
+    ControllerSettings,
+    RunnerSettings,
+    ClientSettings,
+)
+# Given to the user's program by the executors; a step that runs `cohort` must not trip over them.
+_GIVEN_TO_STEPS = frozenset({"RUN", "STEP", "OUTPUT_DIR", "INPUT_DIR", "CHECKPOINT_DIR"})
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def load(kind: type[S]) -> S:
+    """Read one service's settings. Raises `BadRequest` that names the variable and what is wrong with it."""
+    known = {name.upper() for settings in _ALL for name in settings.model_fields} | _GIVEN_TO_STEPS
+    strangers = sorted(
+        name for name in os.environ if name.startswith(PREFIX) and name.removeprefix(PREFIX).upper() not in known
+    )
+    if strangers:
+        raise BadRequest(f"no service knows {', '.join(strangers)}: mend the name or unset it", field=strangers[0])
+    try:
+        return kind()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = PREFIX + str(first["loc"][0]).upper()
+        raise BadRequest(f"{name}: {first['msg']}", field=name) from error

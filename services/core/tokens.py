@@ -1,0 +1,39 @@
+"""The runner's credential: a signed, short-lived statement of which attempt may write.
+
+`v1.<attempt>.<expiry>.<HMAC-SHA256>`; the version is the runner protocol's. Nothing is stored, so a restarted
+controller can issue the same one again, and any API process can check it.
+"""
+
+import hmac
+import time
+from hashlib import sha256
+
+from services.core.errors import CohortError
+
+PROTOCOL = 1
+
+
+class BadToken(CohortError):
+    """The token is malformed, expired, for another attempt or not ours."""
+
+
+def issue(secret: str, attempt: str, expires: float) -> str:
+    """A token for `attempt`, good until `expires` (seconds since the epoch)."""
+    head = f"v{PROTOCOL}.{attempt}.{int(expires)}"
+    return f"{head}.{_sign(secret, head)}"
+
+
+def check(secret: str, attempt: str, token: str, now: float | None = None) -> None:
+    """Raise `BadToken` unless `token` was issued for `attempt` and is still good."""
+    head, _, signature = token.rpartition(".")
+    parts = head.split(".")
+    if len(parts) != 3 or not hmac.compare_digest(signature, _sign(secret, head)):
+        raise BadToken("this is no token of ours for the runner's ingest")
+    if parts[1] != attempt:
+        raise BadToken("this token belongs to another attempt")
+    if int(parts[2]) < (time.time() if now is None else now):
+        raise BadToken("this token has expired")
+
+
+def _sign(secret: str, head: str) -> str:
+    return hmac.new(secret.encode(), head.encode(), sha256).hexdigest()
