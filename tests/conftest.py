@@ -1,0 +1,78 @@
+"""What every test may ask for: a real Redis of its own, and the store on top of it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from services.core.artifacts import ArtifactStore
+from services.core.keys import Keys
+from services.core.payload import Payloads
+from services.core.redis import Client, connect
+from services.core.store import RunStore
+from tests.servers import RedisServer
+from tests.servers import wait_until as _wait_until
+
+
+@pytest.fixture(scope="session")
+def redis_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One redis-server for each process of pytest. Tests ask for `redis_server`, which is empty."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def redis_server(redis_process: RedisServer) -> RedisServer:
+    """A running, empty redis-server; the test may kill, restart and pause it."""
+    if redis_process.is_running:
+        redis_process.resume()
+    else:
+        redis_process.start()
+    with redis.Redis(port=redis_process.port) as client:
+        client.flushall()
+    return redis_process
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """Database 0 of `redis_server`, for state."""
+    return redis_server.url
+
+
+@pytest.fixture
+def broker_url(redis_server: RedisServer) -> str:
+    """Database 1 of `redis_server`, for Celery."""
+    return redis_server.url_of(1)
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[Client]:
+    """A client as the services have it."""
+    client = connect(redis_url)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def keys() -> Keys:
+    return Keys()
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(f"file://{tmp_path}/artifacts")
+
+
+@pytest.fixture
+def store(client: Client, keys: Keys, artifacts: ArtifactStore) -> RunStore:
+    return RunStore(client, keys, Payloads(artifacts))
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., Any]:
+    """`tests.servers.wait_until`: ask a condition until it holds, with a deadline."""
+    return _wait_until
