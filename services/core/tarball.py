@@ -15,7 +15,7 @@ from typing import BinaryIO, cast
 
 from services.core.differences import Entry
 from services.core.errors import BadRequest
-from services.core.paths import BadPath, Limits, clean_path
+from services.core.paths import Limits, clean_path
 from services.core.trees import EXECUTABLE_MODE, FILE_MODE
 
 CHUNK_BYTES = 1 << 20
@@ -30,7 +30,6 @@ _KINDS = {
     tarfile.CHRTYPE: "a device",
     tarfile.BLKTYPE: "a device",
     tarfile.FIFOTYPE: "a named pipe",
-    tarfile.GNUTYPE_SPARSE: "a sparse file",
 }
 # All that tarfile and gzip are known to raise on damaged input; recursion is how tarfile reads chained headers.
 _DAMAGE = (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError, RecursionError)
@@ -139,15 +138,13 @@ class _Register:
         if info.isdir():
             self._admit_directory(info.name)
             return None
-        if not info.isreg() or info.type == tarfile.GNUTYPE_SPARSE or info.issparse():
-            kind = _KINDS.get(info.type, "neither a file nor a directory")
+        if not info.isreg() or info.issparse():
+            kind = "a sparse file" if info.issparse() else _KINDS.get(info.type, "neither a file nor a directory")
             raise BadArchive(f"{info.name[:200]!a} is {kind}; a workspace holds plain files only, pack its content")
         return self._admit_file(clean_path(info.name, self._limits), info.size)
 
     def _admit_directory(self, name: str) -> None:
-        if not name.startswith("/") and not name.replace("/", "").strip("."):
-            if ".." in name:
-                raise BadPath(name, "'..' is not allowed in a path; pack from the top directory")
+        if set(name.split("/")) <= {"", "."}:
             return  # The top directory itself: `tar -C dir .` writes it.
         path = clean_path(name, self._limits)
         if path in self._files:
