@@ -19,6 +19,9 @@ from services.core.records import (
     Step,
 )
 
+# Frequent events that change nothing but `seq`: the log alone carries them, no new snapshot is written.
+QUIET = (ev.AssistantChunk, ev.ToolLog)
+
 
 def first_state(run: str, accepted: ev.RunAccepted, time: float) -> RunState:
     """The state after seq 1."""
@@ -80,10 +83,10 @@ def _changes(state: RunState, data: ev.EventData, time: float) -> dict[str, obje
 def _moved(state: RunState, data: ev.StatusChanged, time: float) -> dict[str, object]:
     check_move(state.status, data.target)
     changes: dict[str, object] = {"status": data.target, "reason": data.reason, "detail": data.detail}
-    if not data.target.is_parked:
-        changes["wait"] = None
+    if state.status is Status.NEEDS_HUMAN and data.target is Status.RUNNING:
+        changes["forgiven"] = {name: step.failed_attempts for name, step in state.steps.items()}
     if data.target.is_final:
-        changes |= {"ended": time, "open_calls": (), "model_call": None}
+        changes |= {"ended": time, "open_calls": (), "model_call": None, "wait": None}
     return changes
 
 
@@ -96,7 +99,9 @@ def _tool_calls(state: RunState, data: ev.ToolCall | ev.ToolStateChange | ev.Too
             return {"open_calls": tuple(_begun(call, data.tool_call_id) for call in state.open_calls)}
         case ev.ToolOutput():
             left = tuple(call for call in state.open_calls if call.tool_call_id != data.tool_call_id)
-            return {"open_calls": left}
+            # A tool that parked the run finds its wait again until it has answered.
+            answered = state.wait is not None and state.wait.tool_call_id == data.tool_call_id
+            return {"open_calls": left, "wait": None if answered else state.wait}
         case _:
             return {}
 
