@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -235,6 +236,7 @@ def test_a_damaged_index_costs_time_only(checkout: Checkout, tree: Path, snapsho
 
 LAYER = """
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from services.core.artifacts import ArtifactStore
 from services.core.checkout import Checkout
