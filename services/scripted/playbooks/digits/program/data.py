@@ -10,14 +10,9 @@ SPLIT_SEED = 20
 
 
 def load(path: Path = DATA) -> tuple[np.ndarray, np.ndarray]:
-    """Read (images, labels): images as float32 (n, 64) scaled to 0..1, labels as int64 (n,)."""
+    """Read (images, labels): images float (n, 64) with values 0..16, labels int64 (n,)."""
     with np.load(path, allow_pickle=False) as file:
-        return scale(file["images"]), file["labels"].astype(np.int64)
-
-
-def scale(images: np.ndarray) -> np.ndarray:
-    """Bring pixel values 0..16 to 0..1, as the network is trained on."""
-    return (images / 16.0).astype(np.float32)
+        return file["images"], file["labels"].astype(np.int64)
 
 
 def split(count: int) -> tuple[np.ndarray, np.ndarray]:
