@@ -1,0 +1,1 @@
+"""The agent's turns, the controller, and the executors that run attempts."""

@@ -1,0 +1,24 @@
+"""`python -m services.worker`: advance runs until told to stop."""
+
+import sys
+
+from services.core.errors import BadRequest
+from services.core.logging import configure
+from services.core.settings import WorkerSettings, load
+from services.worker.app import serve
+
+
+def main() -> int:
+    """Exit code 2 when the settings are wrong."""
+    try:
+        settings = load(WorkerSettings)
+    except BadRequest as error:
+        print(f"cohort worker: {error}", file=sys.stderr)
+        return 2
+    configure("worker", settings.log_level, settings.log_format)
+    serve(settings)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""The worker process: Celery's threads pool around the engine.
+
+A hint is acknowledged early and carries nothing but a run's id. On SIGTERM Celery takes no further hints and waits for
+the slices under way; what does not end in time is picked up by another worker when its lease runs out.
+"""
+
+from typing import Any
+
+import structlog
+from celery import Celery
+from celery.signals import worker_ready
+from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+
+from services.core.artifacts import ArtifactStore
+from services.core.attempts import AttemptStore
+from services.core.hints import QUEUE, TASK, CeleryHints, celery_app
+from services.core.keys import Keys
+from services.core.ledger import Ledger
+from services.core.logs import LogStore
+from services.core.payload import Payloads
+from services.core.redis import connect
+from services.core.settings import WorkerSettings
+from services.core.store import RunStore
+from services.core.workspace import Workspace
+from services.worker.calls import Calls
+from services.worker.engine import Engine, Slice
+from services.worker.leases import LeaseKeeper
+from services.worker.model import Limits, LitellmModel, Model, Price
+from services.worker.shell import Shell
+from services.worker.tools import TOOLS
+from services.worker.tools.tool import Desk
+from services.worker.turn import ModelTurn
+
+log = structlog.get_logger()
+
+
+def build_engine(
+    settings: WorkerSettings,
+    keeper: LeaseKeeper,
+    store: RunStore,
+    model: Model,
+    app: Celery,
+) -> Engine:
+    """Put an engine together from a process's settings."""
+    artifacts = ArtifactStore(settings.artifact_url)
+    workspace, ledger = Workspace(artifacts), Ledger(store.client)
+    shell = Shell(settings.state_dir / "runs", workspace)
+    desk = Desk(
+        workspace=workspace,
+        artifacts=artifacts,
+        attempts=AttemptStore(store.client, store.keys),
+        logs=LogStore(store.client, store.keys, artifacts),
+        ledger=ledger,
+        shell=shell,
+        step_price_per_hour=settings.local_price_per_hour,
+    )
+    turn = ModelTurn(
+        model,
+        TOOLS,
+        ledger,
+        workspace,
+        settings.model_max_tokens,
+        settings.model_retry_seconds,
+    )
+    limits = Slice(settings.slice_turns, settings.slice_seconds)
+    return Engine(
+        store, keeper, turn, Calls(TOOLS, desk), shell, CeleryHints(app), limits
+    )
+
+
+def build_store(settings: WorkerSettings) -> RunStore:
+    """The run store of a process."""
+    client = connect(
+        settings.redis_url, cluster=settings.redis_cluster, client_name="cohort-worker"
+    )
+    return RunStore(
+        client, Keys(settings.shards), Payloads(ArtifactStore(settings.artifact_url))
+    )
+
+
+def build_model(settings: WorkerSettings) -> Model:
+    """The model door with the configured limits and price."""
+    limits = Limits(
+        first_byte=settings.model_first_byte_seconds,
+        idle=settings.model_idle_seconds,
+        total=settings.model_total_seconds,
+        max_tokens=settings.model_max_tokens,
+    )
+    price = None
+    if settings.price_prompt is not None and settings.price_completion is not None:
+        cached = (
+            settings.price_prompt
+            if settings.price_cached is None
+            else settings.price_cached
+        )
+        price = Price(settings.price_prompt, settings.price_completion, cached)
+    return LitellmModel(
+        limits,
+        settings.model_base_url,
+        settings.model_api_key.get_secret_value(),
+        price,
+    )
+
+
+def serve(settings: WorkerSettings) -> None:
+    """Run until SIGTERM."""
+    app = celery_app(settings.broker_url)
+    store = build_store(settings)
+    registry = CollectorRegistry()
+    with LeaseKeeper(store, settings.lease_seconds) as keeper:
+        engine = build_engine(settings, keeper, store, build_model(settings), app)
+        slices = Counter(
+            "cohort_worker_slices",
+            "Slices by what came of them.",
+            ["outcome"],
+            registry=registry,
+        )
+        Gauge(
+            "cohort_worker_leases", "Leases held by this process.", registry=registry
+        ).set_function(keeper.count)
+
+        @app.task(name=TASK)  # type: ignore[untyped-decorator]
+        def advance(run: str) -> None:
+            slices.labels(engine.advance(run)).inc()
+
+        if settings.worker_metrics_port:
+            start_http_server(settings.worker_metrics_port, registry=registry)
+
+        @worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]
+        def say_ready(**_: Any) -> None:
+            log.info("worker_ready", slots=settings.worker_slots)
+
+        app.worker_main(
+            [
+                "worker",
+                "--pool=threads",
+                f"--concurrency={settings.worker_slots}",
+                f"--queues={QUEUE}",
+                "--loglevel=warning",
+                "--without-gossip",
+                "--without-mingle",
+                "--without-heartbeat",
+                "--hostname=%n-%h",
+            ]
+        )

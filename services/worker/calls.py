@@ -1,0 +1,241 @@
+"""Answering tool calls: side by side where that is safe, recorded as each is done, shown to the model in call order.
+
+A call is in one of three states: not begun (only its intent is written), begun (an unsafe tool was started), answered.
+After a crash the first two tell what may be done again and what must be asked of the world.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from services.core import events as ev
+from services.core.errors import CohortError, Fenced, StoreUnavailable
+from services.core.faults import reach
+from services.core.lifecycle import Reason, Status, exit_code
+from services.core.records import FileRef, OpenCall, RunState, Wait
+from services.core.store import Draft, Talk
+from services.core.waiting import is_satisfied
+from services.worker import conversation as conv
+from services.worker.session import Session
+from services.worker.shell import Interrupted
+from services.worker.tools.tool import (
+    Call,
+    Desk,
+    Finished,
+    Park,
+    Replay,
+    Result,
+    Tool,
+)
+
+log = structlog.get_logger()
+
+_AT_ONCE = 8
+_UNKNOWN = (
+    "outcome unknown: the worker died while this ran, and no record of its end is left. It may have run in part or in "
+    "whole. It was not run again. Check what it was meant to change before you go on."
+)
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Answers calls. Shared by all runs of a worker process."""
+
+    tools: dict[str, Tool[Any]]
+    desk: Desk
+
+    def answer(self, session: Session) -> None:
+        """Answer every open call of the run, or park it on the first that has to wait.
+
+        A checked `finish` ends the run. Raises `Fenced` when the lease is gone.
+        """
+        for group in groups(session.state.open_calls, self.tools):
+            if len(group) == 1:
+                parks = [self._one(session, group[0])]
+            else:
+                with ThreadPoolExecutor(min(_AT_ONCE, len(group)), "tool") as pool:
+                    parks = list(pool.map(lambda call: self._one(session, call), group))
+            wait = next((park.wait for park in parks if park is not None), None)
+            if wait is not None and session.write(
+                lambda state, wait=wait: _parked(state, wait), release=True
+            ):  # type: ignore[misc]
+                return
+            if session.state.status is not Status.RUNNING:
+                return
+
+    def _one(self, session: Session, open_call: OpenCall) -> Park | None:
+        tool = self.tools[open_call.tool]
+        call = Call(
+            id=open_call.tool_call_id,
+            state=session.state,
+            desk=self.desk,
+            unread=conv.has_said(session.talk, session.state.turn),
+            stop=lambda: session.held.is_over or session.held.is_cancelling,
+        )
+        try:
+            outcome = self._outcome(session, tool, call, open_call)
+        except Interrupted:
+            session.held.check()
+            session.refresh()
+            return None
+        if isinstance(outcome, Park):
+            return outcome
+        reach(f"worker.tool_done.{tool.name}")
+        session.write(lambda state: self._answered(state, tool, open_call, outcome))
+        reach("worker.tool_recorded")
+        return None
+
+    def _outcome(
+        self, session: Session, tool: Tool[Any], call: Call, open_call: OpenCall
+    ) -> Result | Park:
+        try:
+            arguments = tool.parameters.model_validate(
+                conv.call_arguments(session.talk, call.id)
+            )
+            if tool.replay is Replay.UNSAFE:
+                if open_call.begun:
+                    recovered = tool.recover(call, arguments) if tool.recover else None
+                    return recovered or Result(_UNKNOWN, success=False)
+                begun = ev.ToolStateChange(
+                    tool_call_id=call.id, tool=tool.name, state="running"
+                )
+                session.write(lambda _: Draft((begun,)))
+                reach("worker.tool_begun")
+            return tool.run(call, arguments)
+        except ValidationError as error:
+            return Result(f"error: {problems(error)}", success=False)
+        except (Fenced, Interrupted, StoreUnavailable):
+            raise
+        except CohortError as error:
+            return Result(f"error: {error}", success=False)
+        except Exception as error:
+            # The edge of a tool: whatever it raises is the tool's error and not the run's end.
+            log.exception(
+                "tool_raised", run=session.run, tool=tool.name, tool_call_id=call.id
+            )
+            return Result(
+                f"error: the tool itself failed: {type(error).__name__}: {error}",
+                success=False,
+            )
+
+    def _answered(
+        self, state: RunState, tool: Tool[Any], open_call: OpenCall, result: Result
+    ) -> Draft | None:
+        if all(
+            call.tool_call_id != open_call.tool_call_id for call in state.open_calls
+        ):
+            return None
+        output = ev.ToolOutput(
+            tool=tool.name,
+            tool_call_id=open_call.tool_call_id,
+            output=result.text,
+            success=result.success,
+        )
+        events: list[ev.EventData] = [
+            *result.events,
+            *self._changed(state, open_call, result),
+            output,
+        ]
+        if result.finished is not None and state.status is Status.RUNNING:
+            events += closing(state, result.finished)
+        message = conv.tool_message(open_call.tool_call_id, result.text)
+        return Draft(tuple(events), (Talk(state.turn, open_call.index, message),))
+
+    def _changed(
+        self, state: RunState, open_call: OpenCall, result: Result
+    ) -> Iterator[ev.EventData]:
+        if not result.changes:
+            return
+        snapshot = self.desk.workspace.apply(state.snapshot, result.changes)
+        if snapshot != state.snapshot:
+            yield ev.WorkspaceChanged(
+                snapshot=snapshot,
+                parent=state.snapshot,
+                tool_call_id=open_call.tool_call_id,
+                paths=[change.path for change in result.changes[:200]],
+            )
+
+
+def groups(
+    calls: Sequence[OpenCall], tools: dict[str, Tool[Any]]
+) -> list[list[OpenCall]]:
+    """Calls in the order they are carried out: neighbours that may run at once stand together.
+
+    A `write` before a `bash` in the same reply has happened when the `bash` starts; two commands run side by side.
+    """
+    ordered: list[list[OpenCall]] = []
+    for call in calls:
+        alone = not tools[call.tool].is_parallel
+        if alone or not ordered or not tools[ordered[-1][-1].tool].is_parallel:
+            ordered.append([call])
+        else:
+            ordered[-1].append(call)
+    return ordered
+
+
+def problems(error: ValidationError) -> str:
+    """What is wrong with a call's arguments, field by field."""
+    found = [
+        f"{'.'.join(map(str, one['loc'])) or 'arguments'}: {one['msg']}"
+        for one in error.errors()[:10]
+    ]
+    return "; ".join(found) + "; nothing was done"
+
+
+def closing(state: RunState, finished: Finished) -> list[ev.EventData]:
+    """The last events of a run that succeeded."""
+    return [
+        ev.StatusChanged(
+            source=state.status, target=Status.SUCCEEDED, reason=Reason.FINISHED
+        ),
+        *last_events(
+            Status.SUCCEEDED,
+            Reason.FINISHED,
+            finished.summary,
+            finished.metrics,
+            finished.artifacts,
+            state,
+        ),
+    ]
+
+
+def last_events(
+    status: Status,
+    reason: Reason,
+    summary: str,
+    metrics: dict[str, float],
+    artifacts: Sequence[FileRef],
+    state: RunState,
+) -> list[ev.EventData]:
+    """What stands at the end of every run's log."""
+    code = exit_code(status, reason)
+    assert code is not None, "a final status has an exit code"
+    return [
+        ev.RunFinished(
+            status=status,
+            reason=reason,
+            exit_code=code,
+            summary=summary,
+            metrics=metrics,
+            artifacts=list(artifacts),
+        ),
+        ev.TurnComplete(history_size=state.turn, final_response=summary or None),
+        ev.Shutdown(),
+    ]
+
+
+def _parked(state: RunState, wait: Wait) -> Draft | None:
+    """The move to waiting, unless what the run would wait for has happened meanwhile."""
+    if state.status is not Status.RUNNING or is_satisfied(wait, state):
+        return None
+    move = ev.StatusChanged(
+        source=state.status,
+        target=Status.WAITING,
+        reason=Reason.WAITING_FOR_STEPS,
+        detail="waits for " + ", ".join(wait.steps),
+    )
+    return Draft((move, ev.Parked(wait=wait)))

@@ -1,0 +1,82 @@
+"""`python -m services.worker.controller`: lead, or stand by, until told to stop."""
+
+import signal
+import sys
+import threading
+from uuid import uuid4
+
+from services.core.artifacts import ArtifactStore
+from services.core.attempts import AttemptStore
+from services.core.errors import BadRequest
+from services.core.hints import CeleryHints, celery_app
+from services.core.keys import Keys
+from services.core.ledger import Ledger
+from services.core.logging import configure
+from services.core.logs import LogStore
+from services.core.payload import Payloads
+from services.core.redis import connect
+from services.core.settings import ControllerSettings, load
+from services.core.store import RunStore
+from services.core.workspace import Workspace
+from services.worker.controller.archive import Archivist
+from services.worker.controller.attempts import Reconciler, Terms
+from services.worker.controller.leader import Leadership
+from services.worker.controller.loop import Controller
+from services.worker.executors.local import LocalExecutor
+
+
+def main() -> int:
+    """Exit code 2 when the settings are wrong."""
+    try:
+        settings = load(ControllerSettings)
+    except BadRequest as error:
+        print(f"cohort controller: {error}", file=sys.stderr)
+        return 2
+    configure("controller", settings.log_level, settings.log_format)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    build(settings).run(stopped)
+    return 0
+
+
+def build(settings: ControllerSettings) -> Controller:
+    """Put a controller together from a process's settings."""
+    client = connect(
+        settings.redis_url,
+        cluster=settings.redis_cluster,
+        client_name="cohort-controller",
+    )
+    keys, artifacts = Keys(settings.shards), ArtifactStore(settings.artifact_url)
+    store, logs = (
+        RunStore(client, keys, Payloads(artifacts)),
+        LogStore(client, keys, artifacts),
+    )
+    hints = CeleryHints(celery_app(settings.broker_url))
+    executor = LocalExecutor(
+        settings.state_dir / "attempts", artifacts, Workspace(artifacts)
+    )
+    terms = Terms(
+        api_url=settings.api_url,
+        runner_secret=settings.runner_secret.get_secret_value(),
+        grace_seconds=settings.cancel_grace_seconds,
+        finish_seconds=settings.finish_seconds,
+        price_per_hour=settings.local_price_per_hour,
+    )
+    attempts = AttemptStore(client, keys)
+    reconciler = Reconciler(
+        store, attempts, logs, Ledger(client), executor, hints, terms
+    )
+    leadership = Leadership(client, "controller", uuid4().hex, settings.leader_seconds)
+    return Controller(
+        store,
+        leadership,
+        reconciler,
+        Archivist(store, logs, artifacts),
+        hints,
+        settings.sweep_seconds,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""What must survive the loss of Redis: when a run has ended, its event log goes to the artifact store.
+
+The logs of its attempts are put together into one object each at the same time.
+"""
+
+import gzip
+import json
+from dataclasses import dataclass
+
+import structlog
+
+from services.core.artifacts import ArtifactStore
+from services.core.logs import LogStore
+from services.core.store import RunStore
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Archivist:
+    """Archives ended runs. Repeating it writes the same again."""
+
+    store: RunStore
+    logs: LogStore
+    artifacts: ArtifactStore
+
+    def archive_all(self) -> None:
+        """Archive every run that ended and was not archived yet."""
+        for run in self.store.ended():
+            self.archive(run)
+
+    def archive(self, run: str) -> None:
+        """Write one run's record, then strike it off the list."""
+        state = self.store.state(run)
+        if state.live_attempts():
+            return
+        for step in state.steps.values():
+            for attempt in step.attempts:
+                self.logs.compact(attempt.id)
+        self.artifacts.put_named(
+            f"archive/{run}/events.jsonl.gz", gzip.compress(self._lines(run), mtime=0)
+        )
+        self.artifacts.put_named(
+            f"archive/{run}/state.json", state.model_dump_json(indent=1).encode()
+        )
+        self.store.archived(run)
+        log.info("run_archived", run=run, events=state.seq)
+
+    def _lines(self, run: str) -> bytes:
+        lines, after = [], 0
+        while batch := self.store.events(run, after):
+            lines += [json.dumps(event.wire(), ensure_ascii=False) for event in batch]
+            after = batch[-1].seq
+        return ("\n".join(lines) + "\n").encode()

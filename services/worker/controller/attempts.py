@@ -1,0 +1,245 @@
+"""Reconciling attempts: what the runs want, what the executor has, what the runner reported.
+
+Submitting, adopting, cancelling and closing all happen here, by one leader. A lost attempt is the platform's business:
+it is tried again without a word to the agent, until that has failed too often.
+"""
+
+import time
+from dataclasses import dataclass
+
+import structlog
+from pydantic import SecretStr
+
+from services.core import events as ev
+from services.core.attempts import AttemptRecord, AttemptStore
+from services.core.errors import CohortError, RunNotFound, StoreUnavailable
+from services.core.faults import reach
+from services.core.hints import Hints
+from services.core.keys import attempt_id, run_of_attempt, step_of_attempt
+from services.core.ledger import Ledger
+from services.core.lifecycle import Status
+from services.core.logs import LogStore
+from services.core.records import MICRODOLLARS, Attempt, FileRef, RunState, Step
+from services.core.store import Draft, RunStore
+from services.core.tokens import issue
+from services.worker.controller import verdict as do
+from services.worker.executors import AttemptSpec, Executor, Observed
+
+log = structlog.get_logger()
+
+_TOKEN_SLACK_SECONDS = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What every attempt is run under. Prices are dollars an hour."""
+
+    api_url: str
+    runner_secret: str
+    grace_seconds: float
+    finish_seconds: float
+    price_per_hour: float
+
+
+@dataclass(frozen=True)
+class Reconciler:
+    """Makes live attempts what they should be. Every action may be repeated."""
+
+    store: RunStore
+    attempts: AttemptStore
+    logs: LogStore
+    ledger: Ledger
+    executor: Executor
+    hints: Hints
+    terms: Terms
+
+    def reconcile_all(self) -> None:
+        """Look at every live attempt once."""
+        for attempt in self.attempts.live():
+            self.reconcile(attempt)
+
+    def reconcile(self, attempt_name: str) -> None:
+        """Do what one attempt needs now. What goes wrong with one must not keep the others waiting."""
+        run = run_of_attempt(attempt_name)
+        try:
+            state = self.store.state(run)
+            attempt = _live(state, attempt_name)
+            if attempt is None:
+                return
+            seen, record = (
+                self.executor.inspect(attempt_name),
+                self.attempts.record(attempt_name),
+            )
+            action = do.decide(
+                state, attempt, record, seen, time.time(), self.terms.finish_seconds
+            )
+            self._carry_out(state, attempt, record, seen, action)
+        except RunNotFound:
+            log.error("attempt_without_run", attempt=attempt_name)
+        except StoreUnavailable:
+            raise
+        except (CohortError, OSError):
+            log.exception("reconcile_failed", attempt=attempt_name)
+
+    def _carry_out(
+        self,
+        state: RunState,
+        attempt: Attempt,
+        record: AttemptRecord,
+        seen: Observed,
+        action: do.Action,
+    ) -> None:
+        match action:
+            case do.Submit():
+                self.executor.submit(self._spec(state, attempt))
+                log.info("attempt_submitted", run=state.run, attempt=attempt.id)
+                reach("controller.submitted")
+            case do.Started():
+                self._record_started(state, attempt)
+            case do.Cancel():
+                self.executor.cancel(attempt.id)
+            case do.Close():
+                self._close(state, attempt, record, seen, action)
+            case do.Nothing():
+                pass
+
+    def _spec(self, state: RunState, attempt: Attempt) -> AttemptSpec:
+        step = step_of_attempt(attempt.id)
+        inputs = {name: _outputs(state.steps[name]) for name in attempt.uses}
+        expires = attempt.submitted + attempt.deadline_seconds + _TOKEN_SLACK_SECONDS
+        return AttemptSpec(
+            attempt=attempt.id,
+            run=state.run,
+            step=step,
+            number=attempt.number,
+            tenant=state.tenant,
+            command=("sh", "-c", attempt.command),
+            snapshot=attempt.snapshot,
+            env=attempt.env,
+            inputs=inputs,
+            deadline_seconds=attempt.deadline_seconds,
+            grace_seconds=self.terms.grace_seconds,
+            memory_bytes=attempt.memory_bytes,
+            api_url=self.terms.api_url,
+            token=SecretStr(issue(self.terms.runner_secret, attempt.id, expires)),
+        )
+
+    def _record_started(self, state: RunState, attempt: Attempt) -> None:
+        started = ev.AttemptStarted(
+            step=step_of_attempt(attempt.id), attempt=attempt.id
+        )
+
+        def decide(now: RunState) -> Draft:
+            current = _live(now, attempt.id)
+            return Draft(
+                (started,) if current and current.status == "submitted" else ()
+            )
+
+        self.store.record(state.run, f"started:{attempt.id}", decide)
+
+    def _close(
+        self,
+        state: RunState,
+        attempt: Attempt,
+        record: AttemptRecord,
+        seen: Observed,
+        close: do.Close,
+    ) -> None:
+        finished = self._finished(attempt, record, seen, close)
+        after = self.store.record(
+            state.run,
+            f"finished:{attempt.id}",
+            lambda now: self._closing(now, attempt, finished),
+        )
+        reach("controller.closed")
+        micros = round(finished.cost_usd * MICRODOLLARS)
+        self.ledger.settle(state.tenant, f"step:{attempt.id}", micros)
+        if after.status in {Status.RUNNING, Status.CANCELLING}:
+            self.hints.publish(state.run)
+        log.info(
+            "attempt_closed",
+            run=state.run,
+            attempt=attempt.id,
+            outcome=close.outcome,
+            reason=close.reason,
+        )
+        if finished.log_complete:
+            self.executor.remove(attempt.id)
+
+    def _finished(
+        self, attempt: Attempt, record: AttemptRecord, seen: Observed, close: do.Close
+    ) -> ev.AttemptFinished:
+        exit_record, report = seen.exit, record.finish
+        began = exit_record.started if exit_record else attempt.started
+        ended = exit_record.finished if exit_record else time.time()
+        seconds = max(0.0, ended - began) if began else 0.0
+        expected = exit_record.bytes if exit_record else record.log_bytes
+        missing = max(0, expected - record.log_bytes) + record.gap_bytes
+        return ev.AttemptFinished(
+            step=step_of_attempt(attempt.id),
+            attempt=attempt.id,
+            outcome=close.outcome,
+            exit_code=exit_record.exit_code if exit_record else None,
+            reason=close.reason,
+            seconds=seconds,
+            cost_usd=round(self.terms.price_per_hour * seconds / 3600, 6),
+            log_bytes=record.log_bytes,
+            log_complete=record.log_complete,
+            gap_bytes=missing,
+            peak_rss_bytes=exit_record.peaks.get("rss_bytes") if exit_record else None,
+            outputs=list(report.outputs) if report else [],
+        )
+
+    def _closing(
+        self, state: RunState, attempt: Attempt, finished: ev.AttemptFinished
+    ) -> Draft:
+        if _live(state, attempt.id) is None:
+            return Draft(())
+        retry = (
+            _retry(state, attempt, finished) if do.is_wanted(state, attempt) else None
+        )
+        return Draft((finished, retry) if retry else (finished,))
+
+
+def _live(state: RunState, attempt_name: str) -> Attempt | None:
+    return next(
+        (attempt for attempt in state.live_attempts() if attempt.id == attempt_name),
+        None,
+    )
+
+
+def _outputs(step: Step) -> tuple[FileRef, ...]:
+    """The files of the step's last attempt that succeeded."""
+    for attempt in reversed(step.attempts):
+        if attempt.status == "succeeded":
+            return [
+                OutputFile(file.path, file.sha256, file.size)
+                for file in attempt.outputs
+            ]
+    return []
+
+
+def _retry(
+    state: RunState, attempt: Attempt, finished: ev.AttemptFinished
+) -> ev.StepSubmitted | None:
+    """The same work again, where the platform lost it and has not lost it too often."""
+    step = state.steps[finished.step]
+    if (
+        finished.outcome != "lost"
+        or sum(one.status == "lost" for one in step.attempts)
+        >= do.INFRASTRUCTURE_RETRIES
+    ):
+        return None
+    number = attempt.number + 1
+    return ev.StepSubmitted(
+        step=step.name,
+        attempt=attempt_id(state.run, step.name, number),
+        number=number,
+        command=attempt.command,
+        snapshot=attempt.snapshot,
+        uses=list(attempt.uses),
+        env=attempt.env,
+        deadline_seconds=attempt.deadline_seconds,
+        memory_bytes=attempt.memory_bytes,
+        cause="infrastructure",
+    )

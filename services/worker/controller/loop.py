@@ -1,0 +1,72 @@
+"""The controller's loop: lead, sweep, reconcile, archive; woken early by the runner's announcements."""
+
+import threading
+from dataclasses import dataclass
+
+import structlog
+from redis.exceptions import RedisError
+
+from services.core.errors import CohortError, StoreUnavailable
+from services.core.hints import Hints
+from services.core.keys import CONTROLLER_CHANNEL
+from services.core.store import RunStore
+from services.worker.controller.archive import Archivist
+from services.worker.controller.attempts import Reconciler
+from services.worker.controller.leader import Leadership
+
+log = structlog.get_logger()
+
+_REHINT_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Controller:
+    """Everything that is done for all runs by one process."""
+
+    store: RunStore
+    leadership: Leadership
+    reconciler: Reconciler
+    archivist: Archivist
+    hints: Hints
+    seconds: float
+
+    def run(self, stopped: threading.Event) -> None:
+        """Work until `stopped`. Redis being away is waited out; nothing else may end the loop."""
+        awake = threading.Event()
+        listener = threading.Thread(
+            target=self._listen, args=(awake, stopped), name="listener", daemon=True
+        )
+        listener.start()
+        while not stopped.is_set():
+            try:
+                if self.leadership.hold():
+                    self.once()
+            except StoreUnavailable as error:
+                log.warning("controller_lost_its_store", error=str(error))
+            except CohortError:
+                log.exception("controller_round_failed")
+            awake.wait(self.seconds)
+            awake.clear()
+
+    def once(self) -> None:
+        """One round."""
+        for tag in self.store.keys.tags():
+            for run in self.store.sweep(tag, _REHINT_SECONDS):
+                self.hints.publish(run)
+        self.reconciler.reconcile_all()
+        self.archivist.archive_all()
+
+    def _listen(self, awake: threading.Event, stopped: threading.Event) -> None:
+        """Turn announcements into an early round. A lost one costs a pause, never a step."""
+        while not stopped.is_set():
+            try:
+                with self.store.client.pubsub(
+                    ignore_subscribe_messages=True
+                ) as channel:
+                    channel.subscribe(CONTROLLER_CHANNEL)
+                    while not stopped.is_set():
+                        if channel.get_message(timeout=1.0):
+                            awake.set()
+            except RedisError as error:
+                log.warning("controller_not_listening", error=str(error))
+                stopped.wait(self.seconds)

@@ -1,0 +1,129 @@
+"""What to do about one attempt. Pure: the run's wish, the world's state and the runner's report in, one action out.
+
+Level-triggered: it looks at how things are, never at what has changed, so a controller that missed everything comes to
+the same answer.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from services.core.attempts import AttemptRecord
+from services.core.lifecycle import Status
+from services.core.records import Attempt, RunState
+from services.runner.spool import ExitReason
+from services.worker.executors import Observed, Phase
+
+INFRASTRUCTURE_RETRIES = 3
+_LOST = frozenset({ExitReason.SHIM_LOST, ExitReason.NOT_CLAIMED})
+
+Outcome = Literal["succeeded", "failed", "cancelled", "lost"]
+
+
+@dataclass(frozen=True)
+class Submit:
+    """Make the executor run it, or look after it again."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """Tell the run that the program runs."""
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Make the executor stop it."""
+
+
+@dataclass(frozen=True)
+class Close:
+    """Tell the run how it ended."""
+
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """All is as it should be, or it is too early to tell."""
+
+
+Action = Submit | Started | Cancel | Close | Nothing
+
+
+def is_wanted(state: RunState, attempt: Attempt) -> bool:
+    """Whether the run still wants the attempt to go on."""
+    step = next(step for step in state.steps.values() if step.last.id == attempt.id)
+    return not (
+        state.status.is_final or state.status is Status.CANCELLING or step.cancelling
+    )
+
+
+def decide(
+    state: RunState,
+    attempt: Attempt,
+    record: AttemptRecord,
+    seen: Observed,
+    now: float,
+    finish_seconds: float,
+) -> Action:
+    """The one thing to do about a live attempt now. `finish_seconds`: how long an ended one may take to ship its log."""
+    wanted = is_wanted(state, attempt)
+    match seen.phase:
+        case Phase.ABSENT:
+            if not wanted:
+                return Close("cancelled", "cancelled before it started")
+            return (
+                Submit()
+                if attempt.status == "submitted"
+                else Close("lost", "its process is nowhere to be found")
+            )
+        case Phase.STARTING | Phase.RUNNING:
+            return _living(attempt, record, seen, wanted)
+        case Phase.FINISHED:
+            return _finished(record, seen, now, finish_seconds)
+        case Phase.LOST:
+            return Close("lost", seen.reason or "its process is gone without a word")
+
+
+def _living(
+    attempt: Attempt, record: AttemptRecord, seen: Observed, wanted: bool
+) -> Action:
+    if not wanted:
+        return Cancel()
+    if not seen.tended:
+        return Submit()
+    if (
+        attempt.status == "submitted"
+        and seen.phase is Phase.RUNNING
+        and record.claimed_at is not None
+    ):
+        return Started()
+    return Nothing()
+
+
+def _finished(
+    record: AttemptRecord, seen: Observed, now: float, finish_seconds: float
+) -> Action:
+    assert seen.exit is not None, "a finished attempt has an exit record"
+    if record.finish is None and now < seen.exit.finished + finish_seconds:
+        return Nothing() if seen.tended else Submit()
+    reason = seen.exit.reason
+    if reason is ExitReason.CANCELLED:
+        return Close("cancelled", "cancelled")
+    if reason in _LOST:
+        return Close("lost", reason)
+    if reason is ExitReason.EXITED and seen.exit.exit_code == 0:
+        return Close("succeeded", "exit code 0")
+    return Close("failed", _failure(reason, seen.exit.exit_code, seen.exit.signal))
+
+
+def _failure(reason: ExitReason, exit_code: int | None, signal: int | None) -> str:
+    match reason:
+        case ExitReason.DEADLINE:
+            return "deadline: it ran longer than its deadline and was stopped"
+        case ExitReason.SIGNALLED:
+            return f"signal {signal}: it was killed from outside, or by the system for its memory"
+        case ExitReason.START_FAILED:
+            return f"its command could not be started (exit code {exit_code})"
+        case _:
+            return f"exit code {exit_code}"

@@ -1,0 +1,116 @@
+"""The model's view of a run: the system prompt, the goal, and the talk so far in the order a provider accepts.
+
+Pure. The talk is written in the order things happened; a provider wants every tool call answered, in call order,
+right after the reply that made it. `messages` puts the one into the other.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from services.core.records import RunState
+from services.core.store import Talk
+from services.worker.model import Message, RawCall
+
+REPLY = -1
+NOTE = 9_000
+SAID = 10_000
+
+
+def messages(
+    system: str, state: RunState, files: Sequence[str], talk: Sequence[Talk]
+) -> list[Message]:
+    """The conversation to send. `files` are the paths of the inputs."""
+    ordered = sorted(talk, key=lambda entry: (entry.turn, entry.index))
+    return [
+        {"role": "system", "content": system},
+        {"role": "user", "content": goal_text(state, files)},
+        *(entry.message for entry in ordered),
+    ]
+
+
+def goal_text(state: RunState, files: Sequence[str]) -> str:
+    """The goal with its limits and inputs, as the first message."""
+    limits = state.limits
+    bounds = [f"{limits.turns} turns", f"{limits.minutes:g} minutes"]
+    bounds += [f"{limits.tokens} tokens"] if limits.tokens else []
+    bounds += [f"${limits.dollars:g}"] if limits.dollars else []
+    shown = "\n".join(f"- {path}" for path in files[:200]) or "- (none)"
+    more = f"\n- … and {len(files) - 200} more" if len(files) > 200 else ""
+    attempts = f"A step may fail {limits.attempts} times before a person is asked."
+    return f"{state.goal}\n\nLimits: {', '.join(bounds)}. {attempts}\nInput files:\n{shown}{more}"
+
+
+def reply_message(text: str, calls: Sequence[RawCall]) -> Message:
+    """The assistant's message for the history. Arguments that are no JSON object are kept as an empty one, because
+    providers refuse a history with anything else; the answer to the call says what was wrong."""
+    message: Message = {"role": "assistant", "content": text or None}
+    if calls:
+        message["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {
+                    "name": call.name,
+                    "arguments": json.dumps(arguments_of(call) or {}),
+                },
+            }
+            for call in calls
+        ]
+    elif not text:
+        message["content"] = ""
+    return message
+
+
+def arguments_of(call: RawCall) -> dict[str, Any] | None:
+    """The call's arguments; None when they are no JSON object. No arguments at all is an empty object."""
+    if not call.arguments.strip():
+        return {}
+    try:
+        value = json.loads(call.arguments)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def tool_message(tool_call_id: str, text: str) -> Message:
+    return {"role": "tool", "tool_call_id": tool_call_id, "content": text}
+
+
+def user_message(text: str) -> Message:
+    return {"role": "user", "content": text}
+
+
+def last_word(talk: Sequence[Talk]) -> Message | None:
+    """The last message a provider would see, None before the first reply."""
+    return (
+        max(talk, key=lambda entry: (entry.turn, entry.index)).message if talk else None
+    )
+
+
+def is_text_only(talk: Sequence[Talk]) -> bool:
+    """The model has replied without a tool call, and nobody has said anything since."""
+    last = last_word(talk)
+    return (
+        last is not None and last["role"] == "assistant" and not last.get("tool_calls")
+    )
+
+
+def has_said(talk: Sequence[Talk], turn: int) -> bool:
+    """A person has said something since the reply of `turn`."""
+    return any(entry.turn >= turn and entry.index >= SAID for entry in talk)
+
+
+def has_unread(talk: Sequence[Talk]) -> bool:
+    """A person has said something after the model's last reply."""
+    last = last_word(talk)
+    return last is not None and last["role"] == "user"
+
+
+def call_arguments(talk: Sequence[Talk], tool_call_id: str) -> dict[str, Any]:
+    """The arguments of a call, from the reply that made it."""
+    for entry in reversed(talk):
+        for call in entry.message.get("tool_calls") or ():
+            if call["id"] == tool_call_id:
+                return dict(json.loads(call["function"]["arguments"]))
+    return {}

@@ -1,0 +1,138 @@
+"""What to do next with a run. Pure: the state, the talk and the clock in, one action out.
+
+The order of the rules is the order of their precedence.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.core.lifecycle import Reason, Status
+from services.core.records import MICRODOLLARS, RunState
+from services.core.store import Talk
+from services.worker.conversation import has_unread, is_text_only
+
+_POISON_STRIKES = 5
+
+
+@dataclass(frozen=True)
+class Begin:
+    """Take up a run that was waiting for its first turn."""
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Go on with a run whose wait is over by the clock."""
+
+
+@dataclass(frozen=True)
+class Settle:
+    """A worker died during a model call: record that its outcome is unknown."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Answer the tool calls that have no answer yet."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Let the model take a turn."""
+
+
+@dataclass(frozen=True)
+class AskHuman:
+    """Stop until a person answers."""
+
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True)
+class WindUp:
+    """Begin an early end: stop what runs."""
+
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True)
+class End:
+    """Nothing runs any more: close the run."""
+
+
+@dataclass(frozen=True)
+class Leave:
+    """Nothing to do before something happens, or for so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Yield:
+    """Enough for one slice: let other runs have the slot."""
+
+
+Action = (
+    Begin | Resume | Settle | Answer | Ask | AskHuman | WindUp | End | Leave | Yield
+)
+
+_CANCEL_POLL_SECONDS = 2.0
+
+
+def next_action(
+    state: RunState, talk: Sequence[Talk], now: float, strikes: int, slice_is_over: bool
+) -> Action:
+    """The one thing to do now. `now` is seconds since the epoch."""
+    if state.status is Status.CANCELLING:
+        return Leave(_CANCEL_POLL_SECONDS) if state.live_attempts() else End()
+    if now >= state.ends_at:
+        return WindUp(Reason.DEADLINE, "the run's time is up")
+    if strikes >= _POISON_STRIKES:
+        return WindUp(
+            Reason.POISON,
+            f"{strikes} workers in a row died on this run without getting any further",
+        )
+    if state.status is Status.QUEUED:
+        return Begin()
+    if state.status is Status.WAITING:
+        return Resume()
+    if state.status is Status.NEEDS_HUMAN:
+        return Leave(max(0.0, state.ends_at - now))
+    return _running(state, talk, slice_is_over)
+
+
+def _running(state: RunState, talk: Sequence[Talk], slice_is_over: bool) -> Action:
+    if state.model_call is not None:
+        return Settle()
+    if state.open_calls:
+        return Answer()
+    if exceeded := limit_reached(state):
+        return exceeded
+    exhausted = state.exhausted_step()
+    if exhausted is not None:
+        step = state.steps[exhausted]
+        detail = f"step {exhausted} failed {step.failed_attempts} times; the last one: {step.last.reason}"
+        return AskHuman(Reason.ATTEMPTS_EXHAUSTED, detail)
+    if is_text_only(talk) and not has_unread(talk):
+        return AskHuman(Reason.ASKED, "the agent replied with text alone")
+    return Yield() if slice_is_over else Ask()
+
+
+def limit_reached(state: RunState) -> WindUp | None:
+    """The limit that forbids another turn, if there is one."""
+    limits, spend = state.limits, state.spend
+    if state.turn >= limits.turns and not state.model_failures:
+        return WindUp(Reason.TURN_LIMIT, f"all {limits.turns} turns are used")
+    if limits.tokens is not None and spend.tokens >= limits.tokens:
+        return WindUp(
+            Reason.TOKEN_LIMIT, f"{spend.tokens} of {limits.tokens} tokens are used"
+        )
+    if (
+        limits.dollars is not None
+        and spend.microdollars >= limits.dollars * MICRODOLLARS
+    ):
+        return WindUp(
+            Reason.DOLLAR_LIMIT,
+            f"${spend.microdollars / MICRODOLLARS:.4f} of ${limits.dollars:g} are spent",
+        )
+    return None

@@ -1,0 +1,196 @@
+"""The durable engine: one hint, one slice of one run.
+
+A slice claims the run, does one thing after another as `decisions` says, and gives the run back: parked, finished, or
+due again at once. It may die at any line; whoever claims the run next goes on from what is recorded.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import assert_never
+
+import structlog
+
+from services.core import events as ev
+from services.core.errors import Fenced, RunNotFound, StoreUnavailable
+from services.core.faults import reach
+from services.core.hints import Hints
+from services.core.lifecycle import Reason, Status, ending
+from services.core.records import RunState, Wait
+from services.core.store import Draft, Refused, RunStore
+from services.worker import decisions as do
+from services.worker.calls import Calls, last_events
+from services.worker.leases import LeaseKeeper
+from services.worker.session import Session
+from services.worker.shell import Shell
+from services.worker.turn import ModelTurn
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Slice:
+    """How much of a run one hint may do."""
+
+    turns: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Advances runs. One for a worker process, shared by its threads."""
+
+    store: RunStore
+    keeper: LeaseKeeper
+    turn: ModelTurn
+    calls: Calls
+    shell: Shell
+    hints: Hints
+    slice: Slice
+
+    def advance(self, run: str) -> str:
+        """Do one slice of `run`. Returns what came of it, for logs and counters."""
+        held = self.keeper.claim(run)
+        if isinstance(held, Refused):
+            return held.why
+        reach("worker.claimed")
+        try:
+            session = Session(self.store, held)
+            self._work(session, held.lease.strikes)
+            return session.state.status
+        except (Fenced, RunNotFound) as error:
+            log.warning("slice_fenced", run=run, error=str(error))
+            return "fenced"
+        except StoreUnavailable as error:
+            log.warning("slice_lost_its_store", run=run, error=str(error))
+            return "store_unavailable"
+        finally:
+            self.keeper.drop(held)
+
+    def _work(self, session: Session, strikes: int) -> None:
+        first_turn, started = session.state.turn, time.monotonic()
+        while True:
+            is_over = (
+                session.state.turn - first_turn >= self.slice.turns
+                or time.monotonic() - started > self.slice.seconds
+            )
+            action = do.next_action(
+                session.state, session.talk, time.time(), strikes, is_over
+            )
+            if self._carry_out(session, action):
+                return
+            strikes = 0
+
+    def _carry_out(self, session: Session, action: do.Action) -> bool:
+        """Do it. True when the slice is over and the lease given back."""
+        match action:
+            case do.Begin():
+                session.write(self._begun)
+            case do.Resume():
+                session.write(_resumed)
+            case do.Settle():
+                self.turn.settle_unknown(session)
+            case do.Answer():
+                self.calls.answer(session)
+                return self._is_parked_or_over(session)
+            case do.Ask():
+                end = self.turn.ask(session)
+                if end is not None:
+                    session.write(lambda state: _winding_up(state, end))
+                return self._is_parked_or_over(session)
+            case do.AskHuman():
+                return session.write(lambda state: _asking(state, action), release=True)
+            case do.WindUp():
+                session.write(lambda state: _winding_up(state, action))
+            case do.End():
+                self._end(session)
+                return True
+            case do.Leave():
+                session.write(lambda _: Draft(()), release=True, wake_in=action.seconds)
+                return True
+            case do.Yield():
+                session.write(lambda _: Draft(()), release=True, wake_in=0.0)
+                self.hints.publish(session.run)
+                return True
+            case _:
+                assert_never(action)
+        return False
+
+    def _is_parked_or_over(self, session: Session) -> bool:
+        if session.state.status.is_final:
+            self._clear(session.run)
+        return session.state.status.is_parked or session.state.status.is_final
+
+    def _begun(self, state: RunState) -> Draft | None:
+        if state.status is not Status.QUEUED:
+            return None
+        move = ev.StatusChanged(source=Status.QUEUED, target=Status.RUNNING)
+        return Draft(
+            (move, ev.Ready(tool_count=len(self.calls.tools)), ev.Processing())
+        )
+
+    def _end(self, session: Session) -> None:
+        self._clear(session.run)
+        reach("worker.cleared")
+        session.write(_ended, release=True)
+        reach("worker.ended")
+
+    def _clear(self, run: str) -> None:
+        """Remove the run's working copies; what counts is in the store."""
+        self.shell.close(run)
+
+
+def _resumed(state: RunState) -> Draft | None:
+    if state.status is not Status.WAITING:
+        return None
+    return Draft(
+        (
+            ev.StatusChanged(
+                source=state.status, target=Status.RUNNING, detail="the wait is over"
+            ),
+        )
+    )
+
+
+def _asking(state: RunState, action: do.AskHuman) -> Draft | None:
+    if state.status is not Status.RUNNING:
+        return None
+    move = ev.StatusChanged(
+        source=state.status,
+        target=Status.NEEDS_HUMAN,
+        reason=action.reason,
+        detail=action.detail,
+    )
+    return Draft(
+        (
+            move,
+            ev.Parked(wait=Wait(kind="message")),
+            ev.TurnComplete(history_size=state.turn, final_response=action.detail),
+        )
+    )
+
+
+def _winding_up(state: RunState, why: do.WindUp) -> Draft | None:
+    if state.status is Status.CANCELLING:
+        return None
+    move = ev.StatusChanged(
+        source=state.status,
+        target=Status.CANCELLING,
+        reason=why.reason,
+        detail=why.detail,
+    )
+    return Draft((move,))
+
+
+def _ended(state: RunState) -> Draft:
+    status = ending(state.reason)
+    move = ev.StatusChanged(
+        source=state.status, target=status, reason=state.reason, detail=state.detail
+    )
+    said: ev.EventData = (
+        ev.Interrupted()
+        if state.reason is Reason.CANCELLED_BY_USER
+        else ev.ErrorRaised(error=state.detail or status)
+    )
+    return Draft(
+        (said, move, *last_events(status, state.reason, state.detail, {}, (), state))
+    )

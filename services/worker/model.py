@@ -1,0 +1,412 @@
+"""The one door to litellm: a streamed chat completion with four time limits, and its failures as ours.
+
+No retries happen in here: whether and when a call is made again is the engine's decision, on record. What a failure is
+follows from its type and status code, never from its text.
+"""
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+import httpx
+
+from services.core.errors import CohortError
+
+Message = dict[str, Any]
+
+# Local servers by prefix, as users of ml-intern know them: prefix → the server's usual address.
+LOCAL_SERVERS = {
+    "ollama": "http://127.0.0.1:11434/v1",
+    "vllm": "http://127.0.0.1:8000/v1",
+    "lm_studio": "http://127.0.0.1:1234/v1",
+    "llamacpp": "http://127.0.0.1:8080/v1",
+    "scripted": "",
+}
+_MICRODOLLARS_PER_TOKEN = 1.0  # dollars per million tokens are microdollars per token
+
+
+class Failure(StrEnum):
+    """What kind of thing went wrong with a call."""
+
+    RATE_LIMITED = "rate_limited"
+    OVERLOADED = "overloaded"
+    CONNECTION = "connection"
+    TIMEOUT = "timeout"
+    RUBBISH = "rubbish"
+    AUTH = "auth"
+    CREDIT = "credit"
+    REFUSED = "refused"
+    CONTEXT = "context"
+    INTERRUPTED = "interrupted"
+    UNKNOWN_OUTCOME = "unknown_outcome"
+
+
+class ModelFailed(CohortError):
+    """A call that gave no reply. `retry_after` is what the provider asked for, in seconds."""
+
+    def __init__(
+        self, kind: Failure, detail: str, retry_after: float | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True)
+class RawCall:
+    """A tool call as the model wrote it; `arguments` should be a JSON object and may be anything."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens of one call. `cached` is the part of `prompt` that the provider had in its cache."""
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A complete answer of the model."""
+
+    text: str
+    calls: tuple[RawCall, ...]
+    finish_reason: str
+    usage: Usage
+    latency_ms: int
+    first_token_ms: int
+
+
+@dataclass(frozen=True)
+class Price:
+    """Dollars per million tokens."""
+
+    prompt: float
+    completion: float
+    cached: float
+
+    def microdollars(self, usage: Usage) -> int:
+        """What `usage` costs."""
+        fresh = usage.prompt - usage.cached
+        total = (
+            fresh * self.prompt
+            + usage.cached * self.cached
+            + usage.completion * self.completion
+        )
+        return round(total * _MICRODOLLARS_PER_TOKEN)
+
+
+FREE = Price(0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds: to connect, to the first byte, between two pieces, in all. And the most completion tokens."""
+
+    first_byte: float = 60.0
+    idle: float = 120.0
+    total: float = 600.0
+    connect: float = 10.0
+    max_tokens: int = 8192
+
+
+class Model(Protocol):
+    """Something that answers a conversation."""
+
+    def ask(
+        self,
+        model: str,
+        messages: list[Message],
+        tools: list[dict[str, Any]],
+        on_text: Callable[[str], None],
+        stop: Callable[[], bool],
+    ) -> Reply: ...
+
+    def price(self, model: str) -> Price | None: ...
+
+
+@dataclass
+class _Parts:
+    """What of a streamed reply has come so far."""
+
+    text: list[str] = field(default_factory=list)
+    calls: dict[int, dict[str, str]] = field(default_factory=dict)
+    finish_reason: str = ""
+    usage: Usage = field(default_factory=Usage)
+
+    def add(self, chunk: Any) -> str:
+        """Take in one chunk; the new text in it."""
+        if getattr(chunk, "usage", None):
+            self.usage = _usage(chunk.usage)
+        if not chunk.choices:
+            return ""
+        choice = chunk.choices[0]
+        self.finish_reason = choice.finish_reason or self.finish_reason
+        for part in choice.delta.tool_calls or ():
+            call = self.calls.setdefault(
+                part.index or 0, {"id": "", "name": "", "arguments": ""}
+            )
+            call["id"] = part.id or call["id"]
+            call["name"] += (part.function.name or "") if not call["name"] else ""
+            call["arguments"] += part.function.arguments or ""
+        text: str = choice.delta.content or ""
+        self.text.append(text)
+        return text
+
+    def reply(self, started: float, first: float | None) -> Reply:
+        if not self.finish_reason:
+            raise ModelFailed(
+                Failure.CONNECTION, "the reply was cut off before its end"
+            )
+        now = time.monotonic()
+        return Reply(
+            text="".join(self.text),
+            calls=tuple(RawCall(**self.calls[index]) for index in sorted(self.calls)),
+            finish_reason=self.finish_reason,
+            usage=self.usage,
+            latency_ms=round((now - started) * 1000),
+            first_token_ms=round(((first or now) - started) * 1000),
+        )
+
+
+class LitellmModel:
+    """Any provider litellm has, and any server that speaks OpenAI's chat API.
+
+    `base_url` and `api_key` apply to local prefixes and to `openai/`; other providers take theirs from their own
+    environment variables, which litellm reads.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        base_url: str = "",
+        api_key: str = "",
+        price: Price | None = None,
+    ) -> None:
+        # A slow import (2 s, 170 MB) behind its door: only a worker that takes turns pays for it.
+        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+        import litellm
+
+        litellm.suppress_debug_info = True
+        litellm.disable_hf_tokenizer_download = True
+        litellm.drop_params = True
+        self._litellm = litellm
+        self._limits = limits
+        self._base_url = base_url
+        self._api_key = api_key
+        self._price = price
+
+    def price(self, model: str) -> Price | None:
+        """The model's price: the configured one, zero for local servers, litellm's table, or None if nobody knows."""
+        if self._price is not None:
+            return self._price
+        if model.split("/", 1)[0] in LOCAL_SERVERS:
+            return FREE
+        info = self._litellm.model_cost.get(model) or self._litellm.model_cost.get(
+            model.partition("/")[2]
+        )
+        if not info or "input_cost_per_token" not in info:
+            return None
+        prompt, completion = (
+            info["input_cost_per_token"],
+            info.get("output_cost_per_token") or 0.0,
+        )
+        cached = info.get("cache_read_input_token_cost") or prompt
+        return Price(prompt * 1e6, completion * 1e6, cached * 1e6)
+
+    def ask(
+        self,
+        model: str,
+        messages: list[Message],
+        tools: list[dict[str, Any]],
+        on_text: Callable[[str], None],
+        stop: Callable[[], bool],
+    ) -> Reply:
+        """Stream one reply. `on_text` gets each piece of text; `stop` is asked often and ends the call when True.
+
+        Raises `ModelFailed`.
+        """
+        started = time.monotonic()
+        parts, first = _Parts(), None
+        for chunk in self._stream(self._request(model, messages, tools), started, stop):
+            first = first or time.monotonic()
+            text = parts.add(chunk)
+            if text:
+                on_text(text)
+        return parts.reply(started, first)
+
+    def _request(
+        self, model: str, messages: list[Message], tools: list[dict[str, Any]]
+    ) -> dict[str, Any]:
+        read = max(self._limits.first_byte, self._limits.idle)
+        request: dict[str, Any] = {
+            "messages": messages,
+            "tools": tools,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "max_tokens": self._limits.max_tokens,
+            "timeout": httpx.Timeout(
+                self._limits.total, connect=self._limits.connect, read=read
+            ),
+            "max_retries": 0,
+            "num_retries": 0,
+        }
+        return {**request, **route(model, self._base_url, self._api_key)}
+
+    def _stream(
+        self, request: dict[str, Any], started: float, stop: Callable[[], bool]
+    ) -> Iterator[Any]:
+        """The chunks of a reply, read on a thread of their own so that a silent server cannot hold the run."""
+        chunks: queue.Queue[Any] = queue.Queue()
+        abandoned = threading.Event()
+        reader = threading.Thread(
+            target=self._read,
+            args=(request, chunks, abandoned),
+            name="model",
+            daemon=True,
+        )
+        reader.start()
+        heard = False
+        last = started
+        try:
+            while True:
+                limit = self._limits.idle if heard else self._limits.first_byte
+                chunk = _next(chunks, last + limit, started + self._limits.total, stop)
+                if chunk is None:
+                    return
+                if isinstance(chunk, ModelFailed):
+                    raise chunk
+                heard, last = True, time.monotonic()
+                yield chunk
+        finally:
+            abandoned.set()
+
+    def _read(
+        self,
+        request: dict[str, Any],
+        chunks: "queue.Queue[Any]",
+        abandoned: threading.Event,
+    ) -> None:
+        try:
+            for chunk in self._litellm.completion(**request):
+                if abandoned.is_set():
+                    return
+                chunks.put(chunk)
+            chunks.put(None)
+        except Exception as error:  # noqa: BLE001 - the thread's edge: litellm raises anything; it is classed and passed on
+            chunks.put(self._failure(error))
+
+    def _failure(self, error: Exception) -> ModelFailed:
+        kinds = self._litellm.exceptions
+        status = getattr(error, "status_code", None)
+        headers = getattr(error, "litellm_response_headers", None) or {}
+        detail = f"{type(error).__name__}: {str(error)[:500]}"
+        if isinstance(error, kinds.ContextWindowExceededError):
+            return ModelFailed(Failure.CONTEXT, detail)
+        if isinstance(error, kinds.Timeout | httpx.TimeoutException):
+            return ModelFailed(Failure.TIMEOUT, detail)
+        if isinstance(error, kinds.APIConnectionError | httpx.TransportError):
+            return ModelFailed(Failure.CONNECTION, detail)
+        return ModelFailed(
+            failure_of_status(status), detail, retry_after(headers.get("retry-after"))
+        )
+
+
+def route(model: str, base_url: str, api_key: str) -> dict[str, Any]:
+    """litellm's `model`, `api_base` and `api_key` for a model as the user names it.
+
+    Raises `ModelFailed` when the name needs a base URL and there is none.
+    """
+    prefix, _, rest = model.partition("/")
+    if prefix in LOCAL_SERVERS:
+        address = base_url or LOCAL_SERVERS[prefix]
+        if not address:
+            raise ModelFailed(Failure.REFUSED, f"{model} needs COHORT_MODEL_BASE_URL")
+        name = model if prefix == "scripted" else rest
+        return {
+            "model": f"openai/{name}",
+            "api_base": address,
+            "api_key": api_key or "none",
+        }
+    if base_url and (prefix == "openai" or not rest):
+        return {
+            "model": model if rest else f"openai/{model}",
+            "api_base": base_url,
+            "api_key": api_key or "none",
+        }
+    return {"model": model, **({"api_key": api_key} if api_key else {})}
+
+
+_BY_STATUS = {
+    401: Failure.AUTH,
+    402: Failure.CREDIT,
+    403: Failure.AUTH,
+    408: Failure.TIMEOUT,
+    429: Failure.RATE_LIMITED,
+}
+
+
+def failure_of_status(status: int | None) -> Failure:
+    """The kind of failure an HTTP status stands for; no status means that what came was no answer."""
+    if status is None:
+        return Failure.RUBBISH
+    if status >= 500:
+        return Failure.OVERLOADED
+    if status < 400:
+        return Failure.RUBBISH
+    return _BY_STATUS.get(status, Failure.REFUSED)
+
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds of a Retry-After header that gives a number; None for anything else."""
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        return None
+
+
+def estimate_tokens(messages: list[Message]) -> int:
+    """A rough count of prompt tokens: a quarter of the characters, which is close for English and code."""
+    return sum(len(str(message)) for message in messages) // 4
+
+
+def _next(
+    chunks: "queue.Queue[Any]", deadline: float, total: float, stop: Callable[[], bool]
+) -> Any:
+    while True:
+        if stop():
+            raise ModelFailed(
+                Failure.INTERRUPTED, "the call was given up because the run is"
+            )
+        now = time.monotonic()
+        if now > deadline or now > total:
+            raise ModelFailed(
+                Failure.TIMEOUT,
+                "the model went silent"
+                if now > deadline
+                else "the reply took too long",
+            )
+        try:
+            return chunks.get(
+                timeout=min(0.2, deadline - now + 0.001, total - now + 0.001)
+            )
+        except queue.Empty:
+            continue
+
+
+def _usage(usage: Any) -> Usage:
+    details = getattr(usage, "prompt_tokens_details", None)
+    cached = getattr(details, "cached_tokens", None) or 0
+    return Usage(usage.prompt_tokens or 0, usage.completion_tokens or 0, cached)

@@ -1,0 +1,221 @@
+"""Commands in a run's copy of its workspace, each under the runner's shim.
+
+A command is recorded in a directory of its own before it starts, runs in its own session, and leaves its output and
+exit record there. So it is started at most once, it survives the worker, and its outcome can be asked for later. The
+directory is this machine's: on another one the outcome is unknown, and said to be.
+"""
+
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.core.checkout import Checkout
+from services.core.errors import CohortError
+from services.core.workspace import Change, Workspace
+from services.runner import shim
+from services.runner.spool import ExitRecord, Spool, is_held
+
+_GRACE_SECONDS = 2.0
+_CAPTURE_BYTES = 32 * 2**20
+# How long a shim may take from its start to holding its lock, before a recovering worker gives it up.
+_START_SECONDS = 3.0
+
+
+class OutcomeUnknown(CohortError):
+    """What became of a command cannot be known."""
+
+
+class Interrupted(CohortError):
+    """The caller's `stop` said so. The command itself goes on, for whoever takes the run over."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended and what it left: its output (the newest part, if it was huge) and changed files."""
+
+    exit_code: int | None
+    reason: str
+    output: bytes
+    changes: tuple[Change, ...]
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command's exit record and output, before anyone has looked at the files."""
+
+    record: ExitRecord
+    output: bytes
+
+
+class Shell:
+    """Runs commands for runs, in directories under `directory`."""
+
+    def __init__(
+        self, directory: Path, workspace: Workspace, python: str = sys.executable
+    ) -> None:
+        self._directory = directory
+        self._workspace = workspace
+        self._python = python
+        self._lock = threading.Lock()
+        self._active: dict[str, int] = {}
+
+    def run(
+        self,
+        run: str,
+        call: str,
+        snapshot: str,
+        command: str,
+        timeout_seconds: float,
+        stop: Callable[[], bool],
+    ) -> Ran:
+        """Run `command` in the files of `snapshot` and wait for its end.
+
+        Raises `Interrupted`, and `OutcomeUnknown` when the command's shim is killed.
+        """
+        with self._checkout(run, snapshot) as checkout:
+            if stop():
+                raise Interrupted(
+                    f"the lease on run {run} ended before the command began"
+                )
+            place = self._place(run, call)
+            place.mkdir(parents=True)
+            Spool(place).grant("shell")
+            process = self._start(place, checkout.directory, command, timeout_seconds)
+            ended = self._await(place, stop, lambda: process.poll() is None)
+            if ended is None:
+                raise OutcomeUnknown(
+                    "the command's shim died, so what became of the command is unknown; check its effects"
+                )
+            return self._with_changes(checkout, ended)
+
+    def recover(self, run: str, call: str, stop: Callable[[], bool]) -> Ran | None:
+        """The outcome of a command begun by a worker that is gone; waits for it if it still runs. None: unknown."""
+        place = self._place(run, call)
+        if not place.exists():
+            return None
+        seen = time.monotonic()
+
+        def is_alive() -> bool:
+            return (
+                is_held(Spool(place).shim_lock)
+                or time.monotonic() < seen + _START_SECONDS
+            )
+
+        with self._checkout(run, None) as checkout:
+            ended = self._await(place, stop, is_alive)
+            return None if ended is None else self._with_changes(checkout, ended)
+
+    def close(self, run: str) -> None:
+        """Stop whatever still runs for `run` and remove its directories."""
+        for place in (self._directory / run / "commands").glob("*"):
+            spool = Spool(place)
+            if is_held(spool.shim_lock):
+                spool.cancel()
+                self._await(
+                    place, lambda: False, lambda spool=spool: is_held(spool.shim_lock)
+                )  # type: ignore[misc]
+        shutil.rmtree(self._directory / run, ignore_errors=True)
+
+    def _place(self, run: str, call: str) -> Path:
+        return self._directory / run / "commands" / call
+
+    @contextmanager
+    def _checkout(self, run: str, snapshot: str | None) -> Iterator[Checkout]:
+        """The run's working copy; laid out anew unless another command is at work in it."""
+        checkout = Checkout(self._directory / run / "checkout", self._workspace)
+        with self._lock:
+            if snapshot is not None and not self._active.get(run):
+                checkout.lay(snapshot)
+            self._active[run] = self._active.get(run, 0) + 1
+        try:
+            yield checkout
+        finally:
+            with self._lock:
+                self._active[run] -= 1
+                if not self._active[run]:
+                    del self._active[run]
+
+    def _with_changes(self, checkout: Checkout, ended: Ended) -> Ran:
+        with self._lock:
+            changes, skipped = checkout.changes()
+        notes = tuple(f"{one.path} ({one.reason})" for one in skipped)
+        return Ran(
+            ended.record.exit_code,
+            ended.record.reason,
+            ended.output,
+            tuple(changes),
+            notes,
+        )
+
+    def _start(
+        self, place: Path, cwd: Path, command: str, timeout_seconds: float
+    ) -> "subprocess.Popen[bytes]":
+        argv = [
+            self._python,
+            "-I",
+            "-S",
+            shim.__file__,
+            "--spool",
+            str(place),
+            "--cwd",
+            str(cwd),
+        ]
+        argv += [
+            "--deadline-seconds",
+            str(timeout_seconds),
+            "--grace-seconds",
+            str(_GRACE_SECONDS),
+        ]
+        return subprocess.Popen(
+            [*argv, "--", "sh", "-c", command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=command_env(self._python, cwd),
+            start_new_session=True,
+        )
+
+    def _await(
+        self, place: Path, stop: Callable[[], bool], is_alive: Callable[[], bool]
+    ) -> Ended | None:
+        spool, pause = Spool(place), 0.005
+        while (record := spool.exit()) is None:
+            if stop():
+                raise Interrupted(
+                    f"the command in {place.name} is left to the run's next holder"
+                )
+            if not is_alive() and spool.exit() is None:
+                return None
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.1)
+        return Ended(record, _newest(spool.log))
+
+
+def command_env(python: str, home: Path) -> dict[str, str]:
+    """The environment of a command: nothing of ours but the way to the same Python."""
+    return {
+        "PATH": f"{Path(python).parent}:/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "PAGER": "cat",
+        "PYTHONUNBUFFERED": "1",
+        "PIP_PROGRESS_BAR": "off",
+        "TQDM_DISABLE": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    }
+
+
+def _newest(log: Path) -> bytes:
+    if not log.exists():
+        return b""
+    with log.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _CAPTURE_BYTES))
+        return file.read()

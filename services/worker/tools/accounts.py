@@ -1,0 +1,131 @@
+"""What the agent is told of a step: the digest of an attempt that is over, the progress of one that runs.
+
+Log text is evidence, never instruction: every digest is fenced under a delimiter the log cannot know.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from secrets import token_hex
+
+from services.core.attempts import MAX_METRICS
+from services.core.digest import Verdict, digest, fence
+from services.core.observations import Metric
+from services.core.records import Attempt, Step
+from services.worker.tools.tool import Call
+
+
+@dataclass(frozen=True)
+class Series:
+    """One metric of one attempt, summed up. `first_bad` is the position of the first NaN or infinity."""
+
+    name: str
+    count: int
+    first: float
+    low: float
+    high: float
+    last: float
+    where: str
+    first_bad: int | None
+
+
+def account_of(call: Call, step: Step, chars: int = 8_000) -> str:
+    """The verdict and digest of the step's last attempt, which is over."""
+    attempt = step.last
+    verdict = Verdict(
+        phase=attempt.status,
+        exit_code=attempt.exit_code,
+        reason=attempt.reason,
+        peak_rss_bytes=attempt.peak_rss_bytes,
+        step=step.name,
+        attempt=attempt.number,
+    )
+    text = digest(
+        call.desk.logs.stream(attempt.id), verdict, limit=max(1_000, chars - 400)
+    )
+    head = f"Step {step.name}, attempt {attempt.number}: {attempt.status}"
+    notes = [head, *_notes(step, attempt)]
+    return "\n".join(notes) + "\n" + fence(text, token_hex(6))
+
+
+def _notes(step: Step, attempt: Attempt) -> Iterable[str]:
+    if attempt.outputs:
+        yield "outputs: " + ", ".join(
+            f"{step.name}/{file.path}" for file in attempt.outputs[:50]
+        )
+    if not attempt.log_complete:
+        yield f"the log is incomplete: at least {attempt.gap_bytes} bytes are missing"
+    if attempt.status == "lost":
+        yield "the platform lost this attempt; it was not the program's doing"
+
+
+def progress_of(call: Call, step: Step) -> str:
+    """Where the running attempt stands."""
+    attempt = step.last
+    record = call.desk.attempts.record(attempt.id)
+    lines = [f"Step {step.name}, attempt {attempt.number}: {attempt.status}"]
+    if record.progress_text:
+        lines.append(f"progress: {record.progress_text}")
+    lines += [
+        line_of(series) for series in summaries(call.desk.attempts.metrics(attempt.id))
+    ]
+    return "\n".join(lines)
+
+
+def metrics_of(call: Call, attempt: Attempt) -> Sequence[Metric]:
+    """Every metric the attempt has printed so far."""
+    return call.desk.attempts.metrics(attempt.id, limit=MAX_METRICS)
+
+
+def summaries(records: Sequence[Metric]) -> list[Series]:
+    """One summary for each metric name, in order of first appearance."""
+    by_name: dict[str, list[Metric]] = {}
+    for record in records:
+        by_name.setdefault(record.name, []).append(record)
+    return [_summary(name, group) for name, group in by_name.items()]
+
+
+def _summary(name: str, group: Sequence[Metric]) -> Series:
+    values = [record.value for record in group]
+    good = [value for value in values if math.isfinite(value)] or [math.nan]
+    bad = next(
+        (index for index, value in enumerate(values) if not math.isfinite(value)), None
+    )
+    return Series(
+        name,
+        len(values),
+        values[0],
+        min(good),
+        max(good),
+        values[-1],
+        where(group[-1]),
+        bad,
+    )
+
+
+def where(record: Metric) -> str:
+    """The coordinates of a record, such as `epoch=3 step=120`."""
+    parts = [("epoch", record.epoch), ("step", record.step), ("rank", record.rank)]
+    return " ".join(f"{name}={value:g}" for name, value in parts if value is not None)
+
+
+def line_of(series: Series) -> str:
+    """A summary as one line for the model."""
+    text = (
+        f"{series.name}: {series.count} values, first {series.first:g}, min {series.low:g}, max {series.high:g}, "
+        f"last {series.last:g} {series.where}"
+    ).rstrip()
+    return (
+        text
+        if series.first_bad is None
+        else f"{text}, not finite from value {series.first_bad + 1} on"
+    )
+
+
+def attempt_of(step: Step, number: int | None) -> Attempt:
+    """The attempt with this number, or the last one. Raises `IndexError`."""
+    if number is None:
+        return step.last
+    if number < 1:
+        raise IndexError(number)
+    return step.attempts[number - 1]

@@ -1,0 +1,33 @@
+"""`plan`: the agent's plan, replaced whole."""
+
+from pydantic import Field
+
+from services.core import events as ev
+from services.core.records import PlanItem
+from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool
+
+_MARKS = {"pending": "[ ]", "in_progress": "[~]", "completed": "[x]"}
+
+
+class Plan(Parameters):
+    items: list[PlanItem] = Field(
+        max_length=100, description="Every item of the plan, in order."
+    )
+
+
+def _run(call: Call, wanted: Plan) -> Result:
+    done = sum(item.status == "completed" for item in wanted.items)
+    lines = [f"{_MARKS[item.status]} {item.content}" for item in wanted.items]
+    return Result(
+        f"plan noted, {done} of {len(wanted.items)} done\n" + "\n".join(lines),
+        events=(ev.PlanUpdate(plan=wanted.items),),
+    )
+
+
+TOOL = Tool(
+    name="plan",
+    description="Note the plan: every item with its status, one of them in progress. Replaces the plan before.",
+    parameters=Plan,
+    run=_run,
+    replay=Replay.IDEMPOTENT,
+)

@@ -1,0 +1,153 @@
+"""`submit_step`: ask for a new attempt of a step. The controller makes it so."""
+
+import re
+
+from pydantic import Field, field_validator
+
+from services.core import events as ev
+from services.core.errors import BudgetSpent
+from services.core.keys import attempt_id
+from services.core.records import MICRODOLLARS, RunState
+from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool, ToolError
+
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*(Ki|Mi|Gi|K|M|G)?B?", re.IGNORECASE)
+_UNITS = {
+    "": 1,
+    "k": 10**3,
+    "m": 10**6,
+    "g": 10**9,
+    "ki": 2**10,
+    "mi": 2**20,
+    "gi": 2**30,
+}
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+MOST_STEPS = 100
+
+
+class SubmitStep(Parameters):
+    name: str = Field(
+        pattern=r"^[a-z]([a-z0-9-]{0,22}[a-z0-9])?$",
+        description="The step's name, such as train.",
+    )
+    command: str = Field(
+        min_length=1,
+        max_length=20_000,
+        description="Shell command, run in a copy of the workspace.",
+    )
+    deadline_minutes: float = Field(
+        60, gt=0, le=60 * 24 * 14, description="The program is stopped after so long."
+    )
+    uses: list[str] = Field(
+        [], max_length=20, description="Steps whose outputs the program reads."
+    )
+    memory: str | None = Field(None, description="Memory limit, such as 4GiB.")
+    env: dict[str, str] = Field({}, description="Further environment variables.")
+
+    @field_validator("env")
+    @classmethod
+    def _check_env(cls, env: dict[str, str]) -> dict[str, str]:
+        for name, value in env.items():
+            if not _ENV_NAME.fullmatch(name) or name.startswith("COHORT_"):
+                raise ValueError(
+                    f"{name!r} cannot be set: use letters, digits and _, not beginning with COHORT_"
+                )
+            if "\0" in value:
+                raise ValueError(f"the value of {name} holds a NUL character")
+        return env
+
+    @field_validator("command")
+    @classmethod
+    def _check_command(cls, command: str) -> str:
+        if "\0" in command:
+            raise ValueError("the command holds a NUL character")
+        return command
+
+
+def _run(call: Call, wanted: SubmitStep) -> Result:
+    state = call.state
+    _check(state, wanted)
+    step = state.steps.get(wanted.name)
+    attempt_number = len(step.attempts) + 1 if step else 1
+    attempt = attempt_id(state.run, wanted.name, attempt_number)
+    seconds = wanted.deadline_minutes * 60
+    cost = round(call.desk.step_price_per_hour * seconds / 3600 * MICRODOLLARS)
+    _reserve(call, attempt, cost)
+    submitted = ev.StepSubmitted(
+        step=wanted.name,
+        attempt=attempt,
+        number=attempt_number,
+        command=wanted.command,
+        snapshot=state.snapshot,
+        uses=wanted.uses,
+        env=wanted.env,
+        deadline_seconds=seconds,
+        memory_bytes=memory_bytes(wanted.memory),
+        reserved_microdollars=cost,
+    )
+    text = f"submitted attempt {attempt_number} of step {wanted.name}; wait_for_steps tells how it ends"
+    return Result(text, events=(submitted,))
+
+
+def _check(state: RunState, wanted: SubmitStep) -> None:
+    step = state.steps.get(wanted.name)
+    if step is None and len(state.steps) >= MOST_STEPS:
+        raise ToolError(
+            f"a run has at most {MOST_STEPS} steps; submit a step that exists again"
+        )
+    if step is not None and step.last.is_live:
+        raise ToolError(
+            f"step {wanted.name} is running; wait for it or cancel it first"
+        )
+    for name in wanted.uses:
+        if name not in state.steps or not any(
+            a.status == "succeeded" for a in state.steps[name].attempts
+        ):
+            raise ToolError(
+                f"uses: no attempt of step {name!r} has succeeded, so there are no outputs to use"
+            )
+
+
+def _reserve(call: Call, attempt: str, microdollars: int) -> None:
+    cap, spend = call.state.limits.dollars, call.state.spend
+    if (
+        cap is not None
+        and spend.microdollars + spend.reserved_microdollars + microdollars
+        > cap * MICRODOLLARS
+    ):
+        left = cap - (spend.microdollars + spend.reserved_microdollars) / MICRODOLLARS
+        needed = microdollars / MICRODOLLARS
+        raise ToolError(
+            f"the run has ${left:.2f} left and this step could cost ${needed:.2f}; shorten its deadline"
+        )
+    try:
+        call.desk.ledger.reserve(call.state.tenant, f"step:{attempt}", microdollars)
+    except BudgetSpent as error:
+        raise ToolError(str(error)) from error
+
+
+def memory_bytes(text: str | None) -> int | None:
+    """Bytes of `4GiB`, `512M` or a plain number. Raises `ToolError`."""
+    if text is None:
+        return None
+    match = _MEMORY.fullmatch(text.strip())
+    if match is None:
+        raise ToolError(f"memory: {text!r} is no amount; write it like 4GiB or 512MiB")
+    amount = float(match[1]) * _UNITS[(match[2] or "").lower()]
+    if amount < 16 * 2**20:
+        raise ToolError(
+            f"memory: {text!r} is less than any program needs; give at least 16MiB"
+        )
+    return int(amount)
+
+
+TOOL = Tool(
+    name="submit_step",
+    description=(
+        "Run a program as a step of its own: a training, an evaluation. It gets a copy of the workspace as it is now; "
+        "what it writes under $COHORT_OUTPUT_DIR is kept; outputs of the steps in `uses` are under "
+        "$COHORT_INPUT_DIR/<step>/. Submitting a step's name again makes a new attempt."
+    ),
+    parameters=SubmitStep,
+    run=_run,
+    replay=Replay.IDEMPOTENT,
+)

@@ -1,0 +1,130 @@
+"""What a tool is: a typed function, with what it may do and how it replays after a crash.
+
+A tool never writes to the run's log. It returns what should be written, and the engine commits that in one append:
+the answer, the changed files, the further events. So a tool that died half-way has changed nothing, `bash` excepted.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from services.core import events as ev
+from services.core.artifacts import ArtifactStore
+from services.core.attempts import AttemptStore
+from services.core.errors import CohortError
+from services.core.ledger import Ledger
+from services.core.logs import LogStore
+from services.core.records import FileRef, RunState, Wait
+from services.core.workspace import Change, Workspace
+
+if TYPE_CHECKING:
+    from services.worker.shell import Shell
+
+
+class ToolError(CohortError):
+    """The call cannot be done as asked. The text goes to the model and says what to do instead."""
+
+
+class Replay(StrEnum):
+    """What to do with a call whose intent is recorded and whose outcome is not."""
+
+    PURE = "pure"
+    """Reads only: do it again."""
+    IDEMPOTENT = "idempotent"
+    """Its whole effect is the record: do it again, the first one left nothing behind."""
+    UNSAFE = "unsafe"
+    """It acts on the world: never again. Ask the world what became of it, or say that nobody knows."""
+
+
+class Parameters(BaseModel):
+    """A tool's arguments. Unknown ones are refused, so that a misspelt option is not silently ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The run's result, every claim checked."""
+
+    summary: str
+    metrics: dict[str, float]
+    artifacts: tuple[FileRef, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a call answers and what it changes."""
+
+    text: str
+    success: bool = True
+    events: tuple[ev.EventData, ...] = ()
+    changes: tuple[Change, ...] = ()
+    finished: Finished | None = None
+
+
+@dataclass(frozen=True)
+class Park:
+    """The answer is not there yet: park the run; the call is made again when it wakes."""
+
+    wait: Wait
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What tools work with."""
+
+    workspace: Workspace
+    artifacts: ArtifactStore
+    attempts: AttemptStore
+    logs: LogStore
+    ledger: Ledger
+    shell: "Shell"
+    step_price_per_hour: float = 0.0
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a tool. `unread`: a person has said something the model has not seen yet."""
+
+    id: str
+    state: RunState
+    desk: Desk
+    unread: bool = False
+    stop: Callable[[], bool] = lambda: False
+    now: float = field(default_factory=time.time)
+
+
+P = TypeVar("P", bound=Parameters)
+
+
+@dataclass(frozen=True)
+class Tool(Generic[P]):
+    """A tool. `recover` asks the world what became of an unsafe call that was begun; None: nobody knows.
+
+    `is_parallel`: calls beside each other in one reply may run at once.
+    """
+
+    name: str
+    description: str
+    parameters: type[P]
+    run: Callable[[Call, P], Result | Park]
+    replay: Replay
+    is_parallel: bool = False
+    recover: Callable[[Call, P], Result | None] | None = None
+
+    def schema(self) -> dict[str, Any]:
+        """The tool as a chat API wants it described."""
+        schema = self.parameters.model_json_schema()
+        schema.pop("title", None)
+        for field_schema in schema.get("properties", {}).values():
+            field_schema.pop("title", None)
+        function = {
+            "name": self.name,
+            "description": self.description,
+            "parameters": schema,
+        }
+        return {"type": "function", "function": function}

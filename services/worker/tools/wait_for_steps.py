@@ -1,0 +1,84 @@
+"""`wait_for_steps`: park until steps are over; the answer is each attempt's digest, or its progress so far."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from services.core.records import Step, Wait
+from services.core.waiting import is_satisfied
+from services.worker.tools.accounts import account_of, progress_of
+from services.worker.tools.tool import (
+    Call,
+    Parameters,
+    Park,
+    Replay,
+    Result,
+    Tool,
+    ToolError,
+)
+
+
+class WaitForSteps(Parameters):
+    steps: list[str] = Field(min_length=1, max_length=50, description="Names of steps.")
+    until: Literal["any", "all"] = Field(
+        "all", description="Wait for one of them, or for all."
+    )
+    max_minutes: float = Field(
+        60, gt=0, le=60 * 24 * 14, description="Answer after so long at the latest."
+    )
+
+
+def _run(call: Call, wanted: WaitForSteps) -> Result | Park:
+    steps = [_step(call, name) for name in dict.fromkeys(wanted.steps)]
+    earlier = (
+        call.state.wait
+        if call.state.wait and call.state.wait.tool_call_id == call.id
+        else None
+    )
+    until = (
+        earlier.until
+        if earlier and earlier.until
+        else call.now + wanted.max_minutes * 60
+    )
+    wait = Wait(
+        kind="steps",
+        steps=tuple(step.name for step in steps),
+        mode=wanted.until,
+        until=until,
+        tool_call_id=call.id,
+    )
+    over = is_satisfied(wait, call.state)
+    if not over and not call.unread and call.now < until:
+        return Park(wait)
+    share = 8_000 // len(steps)
+    accounts = [
+        progress_of(call, step) if step.last.is_live else account_of(call, step, share)
+        for step in steps
+    ]
+    if not over:
+        why = (
+            "a message has come"
+            if call.unread
+            else f"{wanted.max_minutes:g} minutes are over"
+        )
+        accounts.insert(0, f"The wait ended because {why}; not all steps are over.")
+    return Result("\n\n".join(accounts))
+
+
+def _step(call: Call, name: str) -> Step:
+    if name not in call.state.steps:
+        known = ", ".join(call.state.steps) or "none yet"
+        raise ToolError(f"there is no step {name!r}; submitted: {known}")
+    return call.state.steps[name]
+
+
+TOOL = Tool(
+    name="wait_for_steps",
+    description=(
+        "Wait until steps are over and get, for each, the verdict and a digest of its log; costs nothing while it "
+        "waits. With a short max_minutes it answers with the progress so far."
+    ),
+    parameters=WaitForSteps,
+    run=_run,
+    replay=Replay.PURE,
+)

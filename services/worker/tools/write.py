@@ -1,0 +1,50 @@
+"""`write`: create or replace a file of the workspace."""
+
+from pydantic import Field
+
+from services.core.errors import CohortError
+from services.core.workspace import Change
+from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool, ToolError
+
+
+class Write(Parameters):
+    path: str = Field(description="Path in the workspace.")
+    content: str = Field(max_length=2_000_000, description="The whole new content.")
+
+
+def _run(call: Call, wanted: Write) -> Result:
+    change = Change(wanted.path, wanted.content.encode())
+    check_change(call, change)
+    lines = wanted.content.count("\n") + (not wanted.content.endswith("\n"))
+    return Result(
+        f"wrote {wanted.path}, {lines} lines{syntax_note(wanted.path, wanted.content)}",
+        changes=(change,),
+    )
+
+
+def check_change(call: Call, change: Change) -> None:
+    """Raise `ToolError` when the workspace would refuse the change."""
+    try:
+        call.desk.workspace.apply(call.state.snapshot, [change])
+    except CohortError as error:
+        raise ToolError(str(error)) from error
+
+
+def syntax_note(path: str, content: str) -> str:
+    """A warning when a Python file does not parse; empty otherwise."""
+    if not path.endswith(".py"):
+        return ""
+    try:
+        compile(content, path, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        return f"\nwarning: this does not parse: {error}"
+    return ""
+
+
+TOOL = Tool(
+    name="write",
+    description="Create a file in the workspace or replace its whole content.",
+    parameters=Write,
+    run=_run,
+    replay=Replay.IDEMPOTENT,
+)
