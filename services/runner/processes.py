@@ -1,0 +1,96 @@
+"""Finding and ending what a dead shim left behind. Only ever on the machine and in the pid namespace it ran in.
+
+A process is named by pid and start time, never by the pid alone, and is signalled through a pidfd: a number that the
+kernel has given to somebody else since cannot be hit.
+"""
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+
+from services.runner.shim import boot_id, stat_fields
+from services.runner.spool import ShimRecord
+
+_DEAD = (b"Z", b"X")
+_LOOK_AGAIN_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process as /proc showed it a moment ago. `start_ticks`: clock ticks since boot."""
+
+    pid: int
+    pgrp: int
+    session: int
+    start_ticks: int
+
+
+def look(pid: int) -> Process | None:
+    """The living process with this pid. A zombie is not living."""
+    try:
+        fields = stat_fields(pid)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    if fields[0] in _DEAD:
+        return None
+    return Process(pid=pid, pgrp=int(fields[2]), session=int(fields[3]), start_ticks=int(fields[19]))
+
+
+def survivors(shim: ShimRecord, attempt: str) -> list[Process]:
+    """What still runs of a program whose shim is dead: its session and group, and whoever carries its environment.
+
+    Empty after a reboot and from another pid namespace, where the numbers mean other processes. A process that left
+    the session *and* overwrote its environment is not found; the only cure for that is a pid namespace.
+    """
+    if shim.boot_id != boot_id() or shim.pid_namespace != os.readlink("/proc/self/ns/pid"):
+        return []
+    found = (look(int(name)) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid())
+    return [process for process in found if process and (_is_in_group(process, shim) or _carries(process.pid, attempt))]
+
+
+def end_survivors(shim: ShimRecord, attempt: str, seconds: float = 5.0) -> bool:
+    """Kill what `survivors` finds until it finds nothing. False if something still lived after `seconds`."""
+    give_up = time.monotonic() + seconds
+    while True:
+        left = survivors(shim, attempt)
+        if not left:
+            return True
+        if time.monotonic() > give_up:
+            return False
+        for process in left:
+            _kill(process)
+        time.sleep(_LOOK_AGAIN_SECONDS)
+
+
+def _is_in_group(process: Process, shim: ShimRecord) -> bool:
+    # A group's number is not given away while a member lives; one that started earlier is another, later group's.
+    if shim.pgid is None or process.start_ticks < (shim.pgid_start_ticks or 0):
+        return False
+    return shim.pgid in (process.pgrp, process.session)
+
+
+def _carries(pid: int, attempt: str) -> bool:
+    """Whether the process was started with the program's environment. The sidecar's differs: it knows the API."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            environment = file.read().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False
+    if f"COHORT_ATTEMPT={attempt}".encode() not in environment:
+        return False
+    return not any(entry.startswith(b"COHORT_API_URL=") for entry in environment)
+
+
+def _kill(process: Process) -> None:
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return
+    try:
+        if look(process.pid) == process:
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,199 @@
+"""The runner's side of the HTTP protocol: what the API is told of one attempt, and told again until it has it.
+
+Every call is safe to repeat. Failures that time can mend (no connection, 5xx, 429) are retried here for ever, with
+full jitter; everything else is an answer, and a type.
+"""
+
+import random
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import google_crc32c
+import httpx
+import structlog
+
+from services.core.errors import CohortError
+from services.core.records import FileRef
+
+PROTOCOL = 1
+FIRST_DELAY_SECONDS = 0.25
+LONGEST_DELAY_SECONDS = 15.0
+LONGEST_RETRY_AFTER_SECONDS = 300.0
+_BAD_CHECKSUMS = 10
+_UNWANTED = frozenset(
+    {
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+    }
+)
+
+log = structlog.get_logger()
+
+Content = bytes | Callable[[], Iterable[bytes]]
+
+
+class Fenced(CohortError):
+    """The attempt is over for the API: nothing more of it will be taken."""
+
+
+class Stopped(CohortError):
+    """This process has been told to end and its time to do so is up."""
+
+
+class ClaimTaken(CohortError):
+    """Another execution of this attempt claimed it first."""
+
+
+class Refused(CohortError):
+    """The API says no, and asking again the same way would not change that (a bad token, a bad request)."""
+
+
+class Unwanted(Refused):
+    """The API won't have this one thing; everything else can go on."""
+
+
+class TooLarge(CohortError):
+    """The body is more than the API takes at once."""
+
+
+class Halt:
+    """Why the threads of a sidecar should stop, and the one place where they wait."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._fenced = False
+
+    def fence(self) -> None:
+        """The attempt is over: stop now."""
+        self._fenced = True
+        self._event.set()
+
+    def stop(self) -> None:
+        """Stop now; another sidecar may continue."""
+        self._event.set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long; raises as `check` does, at once when it becomes true."""
+        self._event.wait(seconds)
+        self.check()
+
+    def check(self) -> None:
+        """Raises `Fenced` or `Stopped` if there is nothing left to do for this process."""
+        if self._event.is_set():
+            raise Fenced("the attempt is over") if self._fenced else Stopped("told to stop")
+
+
+def delay_seconds(failures: int, jitter: float) -> float:
+    """Full-jitter back-off after `failures` failures in a row (from 0); `jitter` is uniform in [0, 1)."""
+    return jitter * min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** min(failures, 16))
+
+
+def retry_after_seconds(response: httpx.Response) -> float:
+    """How long the server asks us to wait; 0 if it names no number of seconds."""
+    header: str = response.headers.get("Retry-After", "")
+    return min(float(header), LONGEST_RETRY_AFTER_SECONDS) if header.isdecimal() else 0.0
+
+
+class AttemptClient:
+    """One attempt's calls. Threads may share it. Every method may raise `Fenced`, `Stopped` and `Refused`."""
+
+    def __init__(self, http: httpx.Client, attempt: str, halt: Halt) -> None:
+        self._http = http
+        self._path = f"/internal/v1/attempts/{attempt}"
+        self._halt = halt
+
+    def claim(self, pod_uid: str) -> None:
+        """Make this execution the attempt's only one. Raises `ClaimTaken`. To claim again what one has is no error."""
+        response = self._send("POST", "/claim", json={"pod_uid": pod_uid, "protocol": PROTOCOL})
+        if response.status_code == HTTPStatus.CONFLICT:
+            raise ClaimTaken(_detail(response))
+        _expect(response)
+
+    def put_log(self, offset: int, data: bytes) -> int:
+        """Send what the log has at `offset`; returns the offset to go on from, which may be an earlier or a later one.
+
+        Raises `TooLarge`.
+        """
+        headers = {"X-Crc32c": f"{google_crc32c.value(data):08x}", "Content-Type": "application/octet-stream"}
+        for failures in range(_BAD_CHECKSUMS):
+            response = self._send("PUT", "/log", params={"offset": offset}, content=data, headers=headers)
+            match response.status_code:
+                case HTTPStatus.CONFLICT:
+                    return int(response.json()["expected_offset"])
+                case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                    raise TooLarge(_detail(response))
+                case HTTPStatus.BAD_REQUEST:
+                    self._halt.wait(delay_seconds(failures, random.random()))
+                case _:
+                    _expect(response)
+                    return int(response.headers.get("X-Log-Offset", offset + len(data)))
+        raise Refused(f"PUT /log: bytes arrived damaged {_BAD_CHECKSUMS} times: {_detail(response)}")
+
+    def observe(self, observations: Mapping[str, Any]) -> None:
+        """Tell metrics, samples and warnings."""
+        _expect(self._send("POST", "/observations", json=observations))
+
+    def heartbeat(self, pod_uid: str) -> tuple[bool, float | None]:
+        """Say that this execution lives; returns whether to cancel it and the grace period, if the API names one."""
+        response = self._send("POST", "/heartbeat", json={"pod_uid": pod_uid})
+        _expect(response)
+        answer = response.json()
+        return bool(answer["cancel"]), answer.get("grace_seconds")
+
+    def put_output(self, path: str, sha256: str, size: int, read: Callable[[], Iterable[bytes]]) -> FileRef:
+        """Upload one output; `read` gives its bytes, anew at each call. Raises `Unwanted`, and what `read` raises."""
+        headers = {
+            "X-Sha256": sha256,
+            "Content-Length": str(size),
+            "Content-Type": "application/octet-stream",
+        }
+        response = self._send("PUT", f"/outputs/{quote(path)}", content=read, headers=headers)
+        if response.status_code in _UNWANTED:
+            raise Unwanted(_detail(response))
+        _expect(response)
+        return FileRef(path=path, sha256=sha256, size=size)
+
+    def finish(self, report: Mapping[str, Any]) -> int | None:
+        """Report the end. None when it is accepted; else the log must be sent again from the offset returned."""
+        response = self._send("POST", "/finish", json=report)
+        if response.status_code == HTTPStatus.CONFLICT:
+            return int(response.json()["expected_offset"])
+        _expect(response)
+        return None
+
+    def _send(self, method: str, path: str, content: Content | None = None, **arguments: Any) -> httpx.Response:
+        failures = 0
+        while True:
+            self._halt.check()
+            body = content() if callable(content) else content
+            asked = 0.0
+            try:
+                response = self._http.request(method, self._path + path, content=body, **arguments)
+            except httpx.TransportError as error:
+                trouble = f"{type(error).__name__}: {error}"
+            else:
+                if response.status_code == HTTPStatus.GONE:
+                    self._halt.fence()
+                    self._halt.check()
+                if response.status_code < 500 and response.status_code != HTTPStatus.TOO_MANY_REQUESTS:
+                    return response
+                asked = retry_after_seconds(response)
+                trouble = str(response.status_code)
+            wait = max(asked, delay_seconds(failures, random.random()))
+            log.info("call_failed", method=method, path=path, trouble=trouble, again_in_seconds=round(wait, 3))
+            self._halt.wait(wait)
+            failures += 1
+
+
+def _expect(response: httpx.Response) -> None:
+    if not response.is_success:
+        raise Refused(f"{response.request.method} {response.request.url.path}: {_detail(response)}")
+
+
+def _detail(response: httpx.Response) -> str:
+    return f"{response.status_code} {response.text[:500]}"

@@ -1,0 +1,199 @@
+"""The sidecar's work on one attempt: claim it, ship its log as it grows, upload its outputs, report its end.
+
+It keeps no state that matters: killed at any moment and started again, it claims what it has claimed, and goes on from
+the offset the API names. It judges nothing; what the program's end means is decided elsewhere.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from services.core.errors import CohortError
+from services.core.faults import reach
+from services.core.records import FileRef
+from services.runner.follow import CHUNK_BYTES, Digest, Ending, LogFile, is_due, with_missing_tail
+from services.runner.observe import MetricParser, Observer
+from services.runner.outputs import OutputLimits, upload
+from services.runner.ship import AttemptClient, ClaimTaken, Fenced, Halt, Refused, Stopped, TooLarge
+from services.runner.spool import Cursor, ExitReason, ExitRecord, Settlement, Spool
+
+log = structlog.get_logger()
+
+LOOK_SECONDS = 0.05
+CURSOR_SECONDS = 1.0
+SMALLEST_CHUNK_BYTES = 4096
+_REFUSED_DIGESTS = 5
+# Programs that never ran leave nothing to upload.
+_WITHOUT_OUTPUTS = frozenset({ExitReason.NOT_CLAIMED, ExitReason.START_FAILED})
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Which attempt, as which execution of it, and where its files are."""
+
+    attempt: str
+    pod_uid: str
+    spool: Spool
+    output_directory: Path
+    heartbeat_seconds: float = 2.0
+    output_limits: OutputLimits = field(default_factory=OutputLimits)
+
+
+class Sidecar:
+    """One attempt's sidecar. `run` may be called once."""
+
+    def __init__(self, assignment: Assignment, client: AttemptClient, halt: Halt, parser: MetricParser) -> None:
+        self._assignment = assignment
+        self._spool = assignment.spool
+        self._client = client
+        self._halt = halt
+        self._observer = Observer(self._spool, client, halt, parser)
+        self._log = LogFile(self._spool.log)
+        self._digest = Digest(self._log)
+        self._ending = Ending(self._spool, assignment.attempt)
+        self._offset = self._spool.cursor().offset
+        self._chunk_bytes = CHUNK_BYTES
+        self._cursor_at = 0.0
+
+    def run(self) -> Settlement:
+        """Work until the attempt is settled; says how. Raises `Stopped` or `Refused` if it cannot be brought there."""
+        settled = self._spool.settlement()
+        if settled is not None:
+            return settled
+        try:
+            self._claim()
+            self._tend()
+            outcome = Settlement.FINISHED
+        except ClaimTaken as error:
+            log.warning("claim_taken", why=str(error))
+            self._withdraw(str(error))
+            outcome = Settlement.CLAIM_TAKEN
+        except Fenced:
+            log.warning("fenced")
+            self._withdraw("the attempt is over")
+            outcome = Settlement.FENCED
+        finally:
+            self._log.close()
+        self._spool.settle(outcome)
+        return outcome
+
+    def _claim(self) -> None:
+        self._client.claim(self._assignment.pod_uid)
+        reach("runner.claimed")
+        if not self._spool.is_claimed():
+            self._spool.grant(self._assignment.pod_uid)
+            reach("runner.granted")
+
+    def _withdraw(self, why: str) -> None:
+        """Make sure that the program does not start, or stops."""
+        if not self._spool.is_claimed():
+            self._spool.deny(why)
+        self._spool.cancel()
+
+    def _tend(self) -> None:
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+        self._observer.start()
+        record = self._ship()
+        files: Sequence[FileRef] = ()
+        if record.reason not in _WITHOUT_OUTPUTS:
+            uploaded = upload(self._assignment.output_directory, self._client, self._assignment.output_limits)
+            files = uploaded.files
+            for warning in uploaded.warnings:
+                self._observer.warn("output_skipped", warning)
+        self._observer.finish(record.bytes)
+        self._finish(record, files)
+
+    def _beat(self) -> None:
+        """Say that this execution lives, and learn whether it should."""
+        try:
+            while True:
+                try:
+                    cancel, grace_seconds = self._client.heartbeat(self._assignment.pod_uid)
+                except Refused as error:
+                    log.error("heartbeat_refused", why=str(error))
+                else:
+                    if cancel:
+                        self._spool.cancel(grace_seconds)
+                self._halt.wait(self._assignment.heartbeat_seconds)
+        except (Fenced, Stopped):
+            log.debug("heartbeat_stopped")
+
+    def _ship(self) -> ExitRecord:
+        """Send the log until it is over and the API has all of it; returns how the program ended."""
+        waiting_since: float | None = None
+        while True:
+            # Asked in this order: a log that was over before its size was taken has no later bytes.
+            ended = self._ending.look()
+            size = self._log.size()
+            now = time.monotonic()
+            if self._offset >= size:
+                waiting_since = None
+                if ended is not None:
+                    return with_missing_tail(ended, size)
+            elif waiting_since is None:
+                waiting_since = now
+            if is_due(size - self._offset, now - (waiting_since or now), ended is not None):
+                self._send_chunk()
+                waiting_since = None
+            else:
+                self._halt.wait(LOOK_SECONDS)
+
+    def _send_chunk(self) -> None:
+        data = self._log.read(self._offset, self._chunk_bytes)
+        self._digest.feed(self._offset, data)
+        reach("runner.before_put")
+        try:
+            expected = self._client.put_log(self._offset, data)
+        except TooLarge:
+            if self._chunk_bytes <= SMALLEST_CHUNK_BYTES:
+                raise
+            self._chunk_bytes //= 2
+            return
+        reach("runner.after_put")
+        if expected != self._offset + len(data):
+            log.info("rewound", sent=self._offset, expected=expected)
+        self._offset = expected
+        self._save_cursor()
+
+    def _save_cursor(self) -> None:
+        if time.monotonic() < self._cursor_at:
+            return
+        self._cursor_at = time.monotonic() + CURSOR_SECONDS
+        try:
+            self._spool.save_cursor(Cursor(offset=self._offset, metrics=self._observer.posted))
+        except OSError as error:
+            # It only saves the next sidecar a question.
+            log.warning("cursor_not_saved", why=str(error))
+
+    def _finish(self, record: ExitRecord, files: Sequence[FileRef]) -> None:
+        for _ in range(_REFUSED_DIGESTS):
+            report = {
+                "exit_code": record.exit_code,
+                "signal": record.signal,
+                "reason": record.reason.value,
+                "started": record.started,
+                "finished": record.finished,
+                "bytes": record.bytes,
+                "sha256": self._digest.hexdigest(record.bytes),
+                "gaps": [gap.model_dump() for gap in record.gaps],
+                "peaks": dict(record.peaks),
+                "outputs": [file.model_dump() for file in files],
+            }
+            reach("runner.before_finish")
+            expected = self._client.finish(report)
+            if expected is None:
+                reach("runner.after_finish")
+                log.info("attempt_finished", reason=record.reason.value, exit_code=record.exit_code)
+                return
+            log.warning("log_refused", expected=expected)
+            self._offset = expected
+            self._ship()
+        raise Unacceptable(f"the API refused the log {_REFUSED_DIGESTS} times")
+
+
+class Unacceptable(CohortError):
+    """The API takes every byte of the log and still finds another digest."""

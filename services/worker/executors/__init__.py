@@ -1,0 +1,103 @@
+"""Where attempts run: what every executor promises, and the records it speaks in.
+
+An executor starts, watches and ends attempts by name. It retries nothing, judges no failure and keeps no truth of its
+own: what it knows, it reads from the world (the Job, the process group) each time it is asked.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from pydantic import SecretStr
+
+from services.core.errors import Conflict
+from services.core.records import FileRef
+from services.runner.spool import ExitReason, ExitRecord
+
+__all__ = ["AttemptBusy", "AttemptSpec", "Executor", "ExitReason", "ExitRecord", "Observed", "Phase"]
+
+
+class AttemptBusy(Conflict):
+    """The attempt is not over, or its log and outputs are still on their way. Cancel it or wait, then remove it."""
+
+
+@dataclass(frozen=True)
+class AttemptSpec:
+    """One execution of a step.
+
+    `attempt` is its DNS-safe id, `snapshot` the workspace it runs on, `inputs` the outputs of earlier steps by step
+    name. `deadline_seconds` counts from the program's start, `grace_seconds` from SIGTERM to SIGKILL. `memory_bytes`
+    is for the whole attempt where the executor can bound that, else for each process.
+    """
+
+    attempt: str
+    run: str
+    step: str
+    number: int
+    tenant: str
+    command: tuple[str, ...]
+    snapshot: str
+    deadline_seconds: float
+    grace_seconds: float
+    api_url: str
+    token: SecretStr
+    env: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, Sequence[FileRef]] = field(default_factory=dict)
+    memory_bytes: int | None = None
+
+
+class Phase(StrEnum):
+    """How far an attempt has come, as the executor's world shows it."""
+
+    ABSENT = "absent"
+    STARTING = "starting"
+    RUNNING = "running"
+    FINISHED = "finished"
+    LOST = "lost"
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing of the program runs or will run."""
+        return self in {Phase.FINISHED, Phase.LOST}
+
+
+@dataclass(frozen=True)
+class Observed:
+    """An attempt at one moment.
+
+    `exit` is there when the phase is over, `reason` says the same in a word. Not `tended`: work is left and nobody does
+    it (the program was never started, or its sidecar died), so `submit` should be called again.
+    """
+
+    attempt: str
+    phase: Phase
+    exit: ExitRecord | None = None
+    reason: str = ""
+    tended: bool = True
+
+
+class Executor(Protocol):
+    """Runs attempts. Any number of executors over the same world may be used at once, and any may die at any line."""
+
+    def submit(self, spec: AttemptSpec) -> None:
+        """Make the attempt run, once, whatever ran or died before: adopts what lives, revives a dead sidecar, never
+        starts a second program. For an attempt that is settled it does nothing. The token may be a fresh one."""
+        ...
+
+    def inspect(self, attempt: str) -> Observed:
+        """Where the attempt stands. `LOST` is only said when nothing of it is alive any more."""
+        ...
+
+    def cancel(self, attempt: str) -> None:
+        """Have the program end: SIGTERM, the grace period, SIGKILL to all of it. Returns at once; an attempt that is
+        over or absent stays as it is, one not yet started never will be."""
+        ...
+
+    def list(self) -> Sequence[Observed]:
+        """Every attempt this executor's world knows of."""
+        ...
+
+    def remove(self, attempt: str) -> None:
+        """Forget an attempt that is over, with its files. One that is absent is no error. Raises `AttemptBusy`."""
+        ...

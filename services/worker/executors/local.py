@@ -1,0 +1,278 @@
+"""Attempts as process groups on this machine: the embedded default, with the same shim, sidecar and protocol as pods.
+
+One directory per attempt: `spec.json`, `work/` (the program's own copy of the workspace), `in/`, `out/`, `spool/`. The
+directory and two locks in it are all the state there is, so executors may die and be replaced while programs run on.
+The program runs as the executor's user: this isolates attempts from accidents, not from malice.
+"""
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+import services
+from services.core.artifacts import ArtifactStore
+from services.core.errors import BadRequest
+from services.core.faults import reach
+from services.core.workspace import Workspace
+from services.runner import shim
+from services.runner.follow import lost
+from services.runner.spool import ExitReason, ExitRecord, Spool, is_held
+from services.worker.executors import AttemptBusy, AttemptSpec, Observed, Phase
+from services.worker.executors.laying import Laid, lay
+
+log = structlog.get_logger()
+
+_ATTEMPT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_REMOVED = ".removed-"
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Bars redrawn ten times a second and calls home belong in no log.
+_QUIET = {
+    "PYTHONUNBUFFERED": "1",
+    "TQDM_MININTERVAL": "10",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+}
+
+
+class LocalExecutor:
+    """`Executor` on this machine. `python`: the interpreter that the program finds as `python`. Threads may share it."""
+
+    def __init__(
+        self, directory: Path, artifacts: ArtifactStore, workspace: Workspace, python: str = sys.executable
+    ) -> None:
+        self._directory = directory.absolute()
+        self._artifacts = artifacts
+        self._workspace = workspace
+        self._python = python
+        self._guard = threading.Lock()
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    def submit(self, spec: AttemptSpec) -> None:
+        """See `Executor`. Raises what `laying.lay` raises, with nothing started."""
+        home = self._home(spec.attempt)
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        reach("executor.made")
+        with _locked(home):
+            spool = Spool(home / "spool")
+            if spool.settlement() is not None:
+                return
+            record = spool.shim()
+            if record is None or record.pgid is None:
+                self._lay(home, spec)
+                if spool.exit() is None and not is_held(spool.shim_lock):
+                    self._spawn_shim(home, spec)
+                    reach("executor.shim_spawned")
+            if not is_held(spool.sidecar_lock):
+                self._spawn_sidecar(home, spec)
+                reach("executor.sidecar_spawned")
+
+    def inspect(self, attempt: str) -> Observed:
+        """See `Executor`."""
+        self._reap()
+        home = self._home(attempt)
+        if not home.is_dir():
+            return Observed(attempt, Phase.ABSENT)
+        spool = Spool(home / "spool")
+        phase, record = _stand(spool, attempt)
+        settlement = spool.settlement()
+        has_shim = phase is not Phase.STARTING or is_held(spool.shim_lock)
+        tended = settlement is not None or (has_shim and is_held(spool.sidecar_lock))
+        return Observed(attempt, phase, record, record.reason.value if record else "", tended)
+
+    def cancel(self, attempt: str) -> None:
+        """See `Executor`."""
+        home = self._home(attempt)
+        if not home.is_dir():
+            return
+        spool = Spool(home / "spool")
+        spool.directory.mkdir(exist_ok=True)
+        spool.cancel()
+        lost(spool, attempt)
+
+    def list(self) -> Sequence[Observed]:
+        """See `Executor`."""
+        if not self._directory.is_dir():
+            return []
+        names = sorted(path.name for path in self._directory.iterdir() if _ATTEMPT.fullmatch(path.name))
+        return [self.inspect(name) for name in names]
+
+    def remove(self, attempt: str) -> None:
+        """See `Executor`."""
+        home = self._home(attempt)
+        if home.is_dir():
+            with _locked(home):
+                observed = self.inspect(attempt)
+                if not observed.phase.is_over or is_held(home / "spool" / "sidecar.lock"):
+                    raise AttemptBusy(f"attempt {attempt} is {observed.phase}; cancel it or wait before removing it")
+                # Moved away first: a half-removed directory must not look like an attempt.
+                home.rename(self._directory / f"{_REMOVED}{uuid.uuid4().hex}")
+        for trash in self._directory.glob(f"{_REMOVED}*"):
+            _remove_tree(trash)
+
+    def _home(self, attempt: str) -> Path:
+        if not _ATTEMPT.fullmatch(attempt):
+            raise BadRequest(f"{attempt[:80]!a} is no attempt id; use lower-case letters, digits and '-'", "attempt")
+        return self._directory / attempt
+
+    def _lay(self, home: Path, spec: AttemptSpec) -> None:
+        """Put the files in place, unless that was done since the machine started; `spec.json` says so."""
+        done = shim.read_json(str(home / "spec.json"))
+        if done is not None and done.get("laid_on_boot") == shim.boot_id():
+            return
+        for name in ("work", "in", "out"):
+            _remove_tree(home / name)
+            (home / name).mkdir()
+        (home / "spool").mkdir(exist_ok=True)
+        entries = self._workspace.list(spec.snapshot)
+        lay(home / "work", (Laid(entry.path, entry.sha256, entry.mode) for entry in entries), self._artifacts)
+        for step, files in spec.inputs.items():
+            lay(home / "in", (Laid(f"{step}/{file.path}", file.sha256) for file in files), self._artifacts)
+        record = {
+            "attempt": spec.attempt,
+            "command": spec.command,
+            "snapshot": spec.snapshot,
+            "tenant": spec.tenant,
+            "pod_uid": (done or {}).get("pod_uid") or str(uuid.uuid4()),
+            "laid_on_boot": shim.boot_id(),
+        }
+        shim.write_json(str(home / "spec.json"), record)
+        reach("executor.laid")
+
+    def _spawn_shim(self, home: Path, spec: AttemptSpec) -> None:
+        limits = ["--deadline-seconds", str(spec.deadline_seconds), "--grace-seconds", str(spec.grace_seconds)]
+        if spec.memory_bytes is not None:
+            limits += ["--memory-bytes", str(spec.memory_bytes)]
+        places = ["--spool", str(home / "spool"), "--cwd", str(home / "work")]
+        command = [sys.executable, "-I", "-S", str(Path(shim.__file__)), *places, *limits, "--", *spec.command]
+        self._spawn(command, program_environment(spec, home, self._python), home / "shim.err")
+
+    def _spawn_sidecar(self, home: Path, spec: AttemptSpec) -> None:
+        environment = {
+            "PATH": _SYSTEM_PATH,
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": str(Path(services.__path__[0]).parent),
+            "COHORT_ATTEMPT": spec.attempt,
+            "COHORT_POD_UID": json.loads((home / "spec.json").read_bytes())["pod_uid"],
+            "COHORT_API_URL": spec.api_url,
+            "COHORT_SPOOL_DIR": str(home / "spool"),
+            "COHORT_OUTPUT_DIR": str(home / "out"),
+        }
+        # -P: what lies in the current directory is never imported.
+        command = [sys.executable, "-P", "-m", "services.runner"]
+        process = self._spawn(command, environment, home / "sidecar.log", stdin=subprocess.PIPE)
+        assert process.stdin is not None
+        try:
+            with process.stdin as stdin:
+                stdin.write(f"{spec.token.get_secret_value()}\n".encode())
+        except BrokenPipeError:
+            log.warning("sidecar_died_at_once", attempt=spec.attempt)
+
+    def _spawn(
+        self, command: Sequence[str], environment: Mapping[str, str], errors: Path, stdin: int = subprocess.DEVNULL
+    ) -> "subprocess.Popen[bytes]":
+        """A process that outlives us: a session of its own, none of our descriptors, nothing of our environment."""
+        with errors.open("ab") as stderr:
+            process = subprocess.Popen(
+                command,
+                env=dict(environment),
+                cwd="/",
+                stdin=stdin,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        with self._guard:
+            self._children.append(process)
+        return process
+
+    def _reap(self) -> None:
+        """Collect what we started and what has ended since, so that no zombie keeps its pid."""
+        with self._guard:
+            self._children = [process for process in self._children if process.poll() is None]
+
+
+def program_environment(spec: AttemptSpec, home: Path, python: str) -> dict[str, str]:
+    """All that the user's program finds in its environment. The step cannot change what names the attempt."""
+    return {
+        "PATH": f"{Path(python).parent}:{_SYSTEM_PATH}",
+        "HOME": str(home / "work"),
+        "LANG": "C.UTF-8",
+        **_QUIET,
+        **spec.env,
+        "COHORT_RUN": spec.run,
+        "COHORT_STEP": spec.step,
+        "COHORT_ATTEMPT": spec.attempt,
+        "COHORT_OUTPUT_DIR": str(home / "out"),
+        "COHORT_INPUT_DIR": str(home / "in"),
+    }
+
+
+def _stand(spool: Spool, attempt: str) -> tuple[Phase, ExitRecord | None]:
+    """How far the attempt has come, and how it ended. Ends what a dead shim left running."""
+    reported = spool.exit()
+    if reported is not None:
+        return Phase.FINISHED, reported
+    record = spool.shim()
+    has_started = record is not None and record.pgid is not None
+    if is_held(spool.shim_lock):
+        return (Phase.RUNNING if has_started else Phase.STARTING), None
+    if has_started:
+        found = lost(spool, attempt)
+        if found is None:
+            return Phase.RUNNING, None
+        return (Phase.LOST if found.reason is ExitReason.SHIM_LOST else Phase.FINISHED), found
+    if spool.is_cancelled():
+        # Any shim that still comes sees the cancel and starts nothing.
+        now = time.time()
+        never = ExitRecord(exit_code=None, signal=None, reason=ExitReason.CANCELLED, started=now, finished=now, bytes=0)
+        return Phase.FINISHED, never
+    return Phase.STARTING, None
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """Hold the attempt against other executors, threads and processes alike."""
+    while True:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            descriptor = os.open(home / "executor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if _is_at(descriptor, home / "executor.lock"):
+                yield
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether the open file still is the one at `path`: the attempt may have been removed while we waited."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _remove_tree(directory: Path) -> None:
+    """Remove a program's directory even where it took its own permissions away."""
+    for parent, names, _ in os.walk(directory):
+        for name in names:
+            path = Path(parent, name)
+            if not path.is_symlink():
+                path.chmod(0o700)
+    shutil.rmtree(directory, ignore_errors=True)

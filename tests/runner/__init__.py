@@ -1,0 +1,1 @@
+"""The shim and the sidecar: real processes, real files, real HTTP."""
