@@ -119,13 +119,9 @@ class RunStore:
             repr(now),
             data,
         ]
-        verdict = _text(
-            run_script(self.client, "create", keys, [*args, state.model_dump_json()])[0]
-        )
+        verdict = _text(run_script(self.client, "create", keys, [*args, state.model_dump_json()])[0])
         if verdict == "conflict":
-            raise Conflict(
-                "this Idempotency-Key was used for another request; use a new key for a new goal"
-            )
+            raise Conflict("this Idempotency-Key was used for another request; use a new key for a new goal")
         return verdict == "created"
 
     # --- Reading --------------------------------------------------------------------------------------------------
@@ -150,9 +146,7 @@ class RunStore:
     @answered
     def events(self, run: str, after: int = 0, limit: int = 1000) -> list[ev.Event]:
         """Up to `limit` events with a seq above `after`, in order."""
-        rows = self.client.xrange(
-            self.keys.events(run), min=f"{after + 1}-0", count=limit
-        )
+        rows = self.client.xrange(self.keys.events(run), min=f"{after + 1}-0", count=limit)
         return [self._event(run, name, fields) for name, fields in rows]
 
     @answered
@@ -170,11 +164,7 @@ class RunStore:
     def ended(self, limit: int = 50) -> list[str]:
         """Runs that have ended and are not archived yet, oldest first within a shard."""
         tags = self.keys.tags()
-        return [
-            _text(run)
-            for tag in tags
-            for run in self.client.zrange(self.keys.ended(tag), 0, limit - 1)
-        ]
+        return [_text(run) for tag in tags for run in self.client.zrange(self.keys.ended(tag), 0, limit - 1)]
 
     @answered
     def archived(self, run: str) -> None:
@@ -213,13 +203,9 @@ class RunStore:
         Raises `Fenced` when a higher generation exists, `Stale` when the log has moved on since `state`.
         `release` gives the lease back in the same write; `wake_in` says in how many seconds the run is due again.
         """
-        return self._append(
-            state, draft, str(lease.generation), uuid4().hex, release, wake_in
-        )
+        return self._append(state, draft, str(lease.generation), uuid4().hex, release, wake_in)
 
-    def record(
-        self, run: str, dedupe: str, decide: Callable[[RunState], Draft]
-    ) -> RunState:
+    def record(self, run: str, dedupe: str, decide: Callable[[RunState], Draft]) -> RunState:
         """Write an outside fact once, whoever repeats it. `decide` sees the state and may be asked again.
 
         A run that is over takes no more facts: `decide` is still asked, and an empty draft writes nothing.
@@ -260,11 +246,7 @@ class RunStore:
             state.status,
             after.status,
         ]
-        snapshot = (
-            ""
-            if all(isinstance(event.data, QUIET) for event in events)
-            else after.model_dump_json()
-        )
+        snapshot = "" if all(isinstance(event.data, QUIET) for event in events) else after.model_dump_json()
         ended = "1" if after.status.is_final and not state.status.is_final else ""
         head += [
             _wake(delay),
@@ -273,13 +255,8 @@ class RunStore:
             "1" if release else "",
             ended,
         ]
-        verdict, value = (
-            _text(part)
-            for part in run_script(self.client, "append", keys, [*head, *args])
-        )
-        if verdict == "ok" and any(
-            isinstance(event.data, _CONTROLLERS) for event in events
-        ):
+        verdict, value = (_text(part) for part in run_script(self.client, "append", keys, [*head, *args]))
+        if verdict == "ok" and any(isinstance(event.data, _CONTROLLERS) for event in events):
             with translated():
                 self.client.publish(CONTROLLER_CHANNEL, state.run)
         if verdict == "ok":
@@ -320,16 +297,8 @@ class RunStore:
                 self._payloads.pack(_dump(event.data)),
             ]
         args += [len(talk), *(self._payloads.pack(entry.text()) for entry in talk)]
-        begun = [
-            event.data.attempt
-            for event in events
-            if isinstance(event.data, ev.StepSubmitted)
-        ]
-        over = [
-            event.data.attempt
-            for event in events
-            if isinstance(event.data, ev.AttemptFinished)
-        ]
+        begun = [event.data.attempt for event in events if isinstance(event.data, ev.StepSubmitted)]
+        over = [event.data.attempt for event in events if isinstance(event.data, ev.AttemptFinished)]
         return keys, [*args, len(begun), *begun, len(over), *over]
 
     # --- Leases ---------------------------------------------------------------------------------------------------
@@ -338,14 +307,8 @@ class RunStore:
         """Take the run's lease. `owner` is new for every claim, so that a repeated request is known as such."""
         keys = [self.keys.run(run), self.keys.due(self.keys.tag(run))]
         args = [run, owner, int(lease_seconds * 1000), _FINAL, _PARKED]
-        verdict, *values = (
-            _text(part) for part in run_script(self.client, "claim", keys, args)
-        )
-        return (
-            Lease(run, int(values[0]), int(values[1]))
-            if verdict == "ok"
-            else Refused(verdict)
-        )
+        verdict, *values = (_text(part) for part in run_script(self.client, "claim", keys, args))
+        return Lease(run, int(values[0]), int(values[1])) if verdict == "ok" else Refused(verdict)
 
     def renew(self, lease: Lease, lease_seconds: float) -> Status | None:
         """Extend the lease. The run's status, or None when the lease is lost."""

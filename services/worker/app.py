@@ -63,19 +63,13 @@ def build_engine(
         settings.model_retry_seconds,
     )
     limits = Slice(settings.slice_turns, settings.slice_seconds)
-    return Engine(
-        store, keeper, turn, Calls(TOOLS, desk), shell, CeleryHints(app), limits
-    )
+    return Engine(store, keeper, turn, Calls(TOOLS, desk), shell, CeleryHints(app), limits)
 
 
 def build_store(settings: WorkerSettings) -> RunStore:
     """The run store of a process."""
-    client = connect(
-        settings.redis_url, cluster=settings.redis_cluster, client_name="cohort-worker"
-    )
-    return RunStore(
-        client, Keys(settings.shards), Payloads(ArtifactStore(settings.artifact_url))
-    )
+    client = connect(settings.redis_url, cluster=settings.redis_cluster, client_name="cohort-worker")
+    return RunStore(client, Keys(settings.shards), Payloads(ArtifactStore(settings.artifact_url)))
 
 
 def build_model(settings: WorkerSettings) -> Model:
@@ -88,11 +82,7 @@ def build_model(settings: WorkerSettings) -> Model:
     )
     price = None
     if settings.price_prompt is not None and settings.price_completion is not None:
-        cached = (
-            settings.price_prompt
-            if settings.price_cached is None
-            else settings.price_cached
-        )
+        cached = settings.price_prompt if settings.price_cached is None else settings.price_cached
         price = Price(settings.price_prompt, settings.price_completion, cached)
     return LitellmModel(
         limits,
@@ -115,9 +105,7 @@ def serve(settings: WorkerSettings) -> None:
             ["outcome"],
             registry=registry,
         )
-        Gauge(
-            "cohort_worker_leases", "Leases held by this process.", registry=registry
-        ).set_function(keeper.count)
+        Gauge("cohort_worker_leases", "Leases held by this process.", registry=registry).set_function(keeper.count)
 
         @app.task(name=TASK)  # type: ignore[untyped-decorator]
         def advance(run: str) -> None:

@@ -60,9 +60,7 @@ class Calls:
                 with ThreadPoolExecutor(min(_AT_ONCE, len(group)), "tool") as pool:
                     parks = list(pool.map(lambda call: self._one(session, call), group))
             wait = next((park.wait for park in parks if park is not None), None)
-            if wait is not None and session.write(
-                lambda state, wait=wait: _parked(state, wait), release=True
-            ):  # type: ignore[misc]
+            if wait is not None and session.write(lambda state, wait=wait: _parked(state, wait), release=True):  # type: ignore[misc]
                 return
             if session.state.status is not Status.RUNNING:
                 return
@@ -89,20 +87,14 @@ class Calls:
         reach("worker.tool_recorded")
         return None
 
-    def _outcome(
-        self, session: Session, tool: Tool[Any], call: Call, open_call: OpenCall
-    ) -> Result | Park:
+    def _outcome(self, session: Session, tool: Tool[Any], call: Call, open_call: OpenCall) -> Result | Park:
         try:
-            arguments = tool.parameters.model_validate(
-                conv.call_arguments(session.talk, call.id)
-            )
+            arguments = tool.parameters.model_validate(conv.call_arguments(session.talk, call.id))
             if tool.replay is Replay.UNSAFE:
                 if open_call.begun:
                     recovered = tool.recover(call, arguments) if tool.recover else None
                     return recovered or Result(_UNKNOWN, success=False)
-                begun = ev.ToolStateChange(
-                    tool_call_id=call.id, tool=tool.name, state="running"
-                )
+                begun = ev.ToolStateChange(tool_call_id=call.id, tool=tool.name, state="running")
                 session.write(lambda _: Draft((begun,)))
                 reach("worker.tool_begun")
             return tool.run(call, arguments)
@@ -114,20 +106,14 @@ class Calls:
             return Result(f"error: {error}", success=False)
         except Exception as error:
             # The edge of a tool: whatever it raises is the tool's error and not the run's end.
-            log.exception(
-                "tool_raised", run=session.run, tool=tool.name, tool_call_id=call.id
-            )
+            log.exception("tool_raised", run=session.run, tool=tool.name, tool_call_id=call.id)
             return Result(
                 f"error: the tool itself failed: {type(error).__name__}: {error}",
                 success=False,
             )
 
-    def _answered(
-        self, state: RunState, tool: Tool[Any], open_call: OpenCall, result: Result
-    ) -> Draft | None:
-        if all(
-            call.tool_call_id != open_call.tool_call_id for call in state.open_calls
-        ):
+    def _answered(self, state: RunState, tool: Tool[Any], open_call: OpenCall, result: Result) -> Draft | None:
+        if all(call.tool_call_id != open_call.tool_call_id for call in state.open_calls):
             return None
         output = ev.ToolOutput(
             tool=tool.name,
@@ -145,9 +131,7 @@ class Calls:
         message = conv.tool_message(open_call.tool_call_id, result.text)
         return Draft(tuple(events), (Talk(state.turn, open_call.index, message),))
 
-    def _changed(
-        self, state: RunState, open_call: OpenCall, result: Result
-    ) -> Iterator[ev.EventData]:
+    def _changed(self, state: RunState, open_call: OpenCall, result: Result) -> Iterator[ev.EventData]:
         if not result.changes:
             return
         snapshot = self.desk.workspace.apply(state.snapshot, result.changes)
@@ -160,9 +144,7 @@ class Calls:
             )
 
 
-def groups(
-    calls: Sequence[OpenCall], tools: dict[str, Tool[Any]]
-) -> list[list[OpenCall]]:
+def groups(calls: Sequence[OpenCall], tools: dict[str, Tool[Any]]) -> list[list[OpenCall]]:
     """Calls in the order they are carried out: neighbours that may run at once stand together.
 
     A `write` before a `bash` in the same reply has happened when the `bash` starts; two commands run side by side.
@@ -179,19 +161,14 @@ def groups(
 
 def problems(error: ValidationError) -> str:
     """What is wrong with a call's arguments, field by field."""
-    found = [
-        f"{'.'.join(map(str, one['loc'])) or 'arguments'}: {one['msg']}"
-        for one in error.errors()[:10]
-    ]
+    found = [f"{'.'.join(map(str, one['loc'])) or 'arguments'}: {one['msg']}" for one in error.errors()[:10]]
     return "; ".join(found) + "; nothing was done"
 
 
 def closing(state: RunState, finished: Finished) -> list[ev.EventData]:
     """The last events of a run that succeeded."""
     return [
-        ev.StatusChanged(
-            source=state.status, target=Status.SUCCEEDED, reason=Reason.FINISHED
-        ),
+        ev.StatusChanged(source=state.status, target=Status.SUCCEEDED, reason=Reason.FINISHED),
         *last_events(
             Status.SUCCEEDED,
             Reason.FINISHED,

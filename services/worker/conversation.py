@@ -17,9 +17,7 @@ NOTE = 9_000
 SAID = 10_000
 
 
-def messages(
-    system: str, state: RunState, files: Sequence[str], talk: Sequence[Talk]
-) -> list[Message]:
+def messages(system: str, state: RunState, files: Sequence[str], talk: Sequence[Talk]) -> list[Message]:
     """The conversation to send. `files` are the paths of the inputs."""
     ordered = sorted(talk, key=lambda entry: (entry.turn, entry.index))
     return [
@@ -83,17 +81,13 @@ def user_message(text: str) -> Message:
 
 def last_word(talk: Sequence[Talk]) -> Message | None:
     """The last message a provider would see, None before the first reply."""
-    return (
-        max(talk, key=lambda entry: (entry.turn, entry.index)).message if talk else None
-    )
+    return max(talk, key=lambda entry: (entry.turn, entry.index)).message if talk else None
 
 
 def is_text_only(talk: Sequence[Talk]) -> bool:
     """The model has replied without a tool call, and nobody has said anything since."""
     last = last_word(talk)
-    return (
-        last is not None and last["role"] == "assistant" and not last.get("tool_calls")
-    )
+    return last is not None and last["role"] == "assistant" and not last.get("tool_calls")
 
 
 def has_said(talk: Sequence[Talk], turn: int) -> bool:

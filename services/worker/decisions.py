@@ -72,16 +72,12 @@ class Yield:
     """Enough for one slice: let other runs have the slot."""
 
 
-Action = (
-    Begin | Resume | Settle | Answer | Ask | AskHuman | WindUp | End | Leave | Yield
-)
+Action = Begin | Resume | Settle | Answer | Ask | AskHuman | WindUp | End | Leave | Yield
 
 _CANCEL_POLL_SECONDS = 2.0
 
 
-def next_action(
-    state: RunState, talk: Sequence[Talk], now: float, strikes: int, slice_is_over: bool
-) -> Action:
+def next_action(state: RunState, talk: Sequence[Talk], now: float, strikes: int, slice_is_over: bool) -> Action:
     """The one thing to do now. `now` is seconds since the epoch."""
     if state.status is Status.CANCELLING:
         return Leave(_CANCEL_POLL_SECONDS) if state.live_attempts() else End()
@@ -124,13 +120,8 @@ def limit_reached(state: RunState) -> WindUp | None:
     if state.turn >= limits.turns and not state.model_failures:
         return WindUp(Reason.TURN_LIMIT, f"all {limits.turns} turns are used")
     if limits.tokens is not None and spend.tokens >= limits.tokens:
-        return WindUp(
-            Reason.TOKEN_LIMIT, f"{spend.tokens} of {limits.tokens} tokens are used"
-        )
-    if (
-        limits.dollars is not None
-        and spend.microdollars >= limits.dollars * MICRODOLLARS
-    ):
+        return WindUp(Reason.TOKEN_LIMIT, f"{spend.tokens} of {limits.tokens} tokens are used")
+    if limits.dollars is not None and spend.microdollars >= limits.dollars * MICRODOLLARS:
         return WindUp(
             Reason.DOLLAR_LIMIT,
             f"${spend.microdollars / MICRODOLLARS:.4f} of ${limits.dollars:g} are spent",

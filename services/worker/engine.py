@@ -70,12 +70,9 @@ class Engine:
         first_turn, started = session.state.turn, time.monotonic()
         while True:
             is_over = (
-                session.state.turn - first_turn >= self.slice.turns
-                or time.monotonic() - started > self.slice.seconds
+                session.state.turn - first_turn >= self.slice.turns or time.monotonic() - started > self.slice.seconds
             )
-            action = do.next_action(
-                session.state, session.talk, time.time(), strikes, is_over
-            )
+            action = do.next_action(session.state, session.talk, time.time(), strikes, is_over)
             if self._carry_out(session, action):
                 return
             strikes = 0
@@ -124,9 +121,7 @@ class Engine:
         if state.status is not Status.QUEUED:
             return None
         move = ev.StatusChanged(source=Status.QUEUED, target=Status.RUNNING)
-        return Draft(
-            (move, ev.Ready(tool_count=len(self.calls.tools)), ev.Processing())
-        )
+        return Draft((move, ev.Ready(tool_count=len(self.calls.tools)), ev.Processing()))
 
     def _end(self, session: Session) -> None:
         self._clear(session.run)
@@ -142,13 +137,7 @@ class Engine:
 def _resumed(state: RunState) -> Draft | None:
     if state.status is not Status.WAITING:
         return None
-    return Draft(
-        (
-            ev.StatusChanged(
-                source=state.status, target=Status.RUNNING, detail="the wait is over"
-            ),
-        )
-    )
+    return Draft((ev.StatusChanged(source=state.status, target=Status.RUNNING, detail="the wait is over"),))
 
 
 def _asking(state: RunState, action: do.AskHuman) -> Draft | None:
@@ -183,14 +172,8 @@ def _winding_up(state: RunState, why: do.WindUp) -> Draft | None:
 
 def _ended(state: RunState) -> Draft:
     status = ending(state.reason)
-    move = ev.StatusChanged(
-        source=state.status, target=status, reason=state.reason, detail=state.detail
-    )
+    move = ev.StatusChanged(source=state.status, target=status, reason=state.reason, detail=state.detail)
     said: ev.EventData = (
-        ev.Interrupted()
-        if state.reason is Reason.CANCELLED_BY_USER
-        else ev.ErrorRaised(error=state.detail or status)
+        ev.Interrupted() if state.reason is Reason.CANCELLED_BY_USER else ev.ErrorRaised(error=state.detail or status)
     )
-    return Draft(
-        (said, move, *last_events(status, state.reason, state.detail, {}, (), state))
-    )
+    return Draft((said, move, *last_events(status, state.reason, state.detail, {}, (), state)))

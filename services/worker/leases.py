@@ -50,9 +50,7 @@ class LeaseKeeper:
         self._held: dict[str, Held] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        self._thread = threading.Thread(
-            target=self._renew_for_ever, name="leases", daemon=True
-        )
+        self._thread = threading.Thread(target=self._renew_for_ever, name="leases", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()

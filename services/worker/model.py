@@ -49,9 +49,7 @@ class Failure(StrEnum):
 class ModelFailed(CohortError):
     """A call that gave no reply. `retry_after` is what the provider asked for, in seconds."""
 
-    def __init__(
-        self, kind: Failure, detail: str, retry_after: float | None = None
-    ) -> None:
+    def __init__(self, kind: Failure, detail: str, retry_after: float | None = None) -> None:
         super().__init__(detail)
         self.kind = kind
         self.retry_after = retry_after
@@ -98,11 +96,7 @@ class Price:
     def microdollars(self, usage: Usage) -> int:
         """What `usage` costs."""
         fresh = usage.prompt - usage.cached
-        total = (
-            fresh * self.prompt
-            + usage.cached * self.cached
-            + usage.completion * self.completion
-        )
+        total = fresh * self.prompt + usage.cached * self.cached + usage.completion * self.completion
         return round(total * _MICRODOLLARS_PER_TOKEN)
 
 
@@ -153,9 +147,7 @@ class _Parts:
         choice = chunk.choices[0]
         self.finish_reason = choice.finish_reason or self.finish_reason
         for part in choice.delta.tool_calls or ():
-            call = self.calls.setdefault(
-                part.index or 0, {"id": "", "name": "", "arguments": ""}
-            )
+            call = self.calls.setdefault(part.index or 0, {"id": "", "name": "", "arguments": ""})
             call["id"] = part.id or call["id"]
             call["name"] += (part.function.name or "") if not call["name"] else ""
             call["arguments"] += part.function.arguments or ""
@@ -165,9 +157,7 @@ class _Parts:
 
     def reply(self, started: float, first: float | None) -> Reply:
         if not self.finish_reason:
-            raise ModelFailed(
-                Failure.CONNECTION, "the reply was cut off before its end"
-            )
+            raise ModelFailed(Failure.CONNECTION, "the reply was cut off before its end")
         now = time.monotonic()
         return Reply(
             text="".join(self.text),
@@ -212,9 +202,7 @@ class LitellmModel:
             return self._price
         if model.split("/", 1)[0] in LOCAL_SERVERS:
             return FREE
-        info = self._litellm.model_cost.get(model) or self._litellm.model_cost.get(
-            model.partition("/")[2]
-        )
+        info = self._litellm.model_cost.get(model) or self._litellm.model_cost.get(model.partition("/")[2])
         if not info or "input_cost_per_token" not in info:
             return None
         prompt, completion = (
@@ -245,9 +233,7 @@ class LitellmModel:
                 on_text(text)
         return parts.reply(started, first)
 
-    def _request(
-        self, model: str, messages: list[Message], tools: list[dict[str, Any]]
-    ) -> dict[str, Any]:
+    def _request(self, model: str, messages: list[Message], tools: list[dict[str, Any]]) -> dict[str, Any]:
         read = max(self._limits.first_byte, self._limits.idle)
         request: dict[str, Any] = {
             "messages": messages,
@@ -255,17 +241,13 @@ class LitellmModel:
             "stream": True,
             "stream_options": {"include_usage": True},
             "max_tokens": self._limits.max_tokens,
-            "timeout": httpx.Timeout(
-                self._limits.total, connect=self._limits.connect, read=read
-            ),
+            "timeout": httpx.Timeout(self._limits.total, connect=self._limits.connect, read=read),
             "max_retries": 0,
             "num_retries": 0,
         }
         return {**request, **route(model, self._base_url, self._api_key)}
 
-    def _stream(
-        self, request: dict[str, Any], started: float, stop: Callable[[], bool]
-    ) -> Iterator[Any]:
+    def _stream(self, request: dict[str, Any], started: float, stop: Callable[[], bool]) -> Iterator[Any]:
         """The chunks of a reply, read on a thread of their own so that a silent server cannot hold the run."""
         chunks: queue.Queue[Any] = queue.Queue()
         abandoned = threading.Event()
@@ -317,9 +299,7 @@ class LitellmModel:
             return ModelFailed(Failure.TIMEOUT, detail)
         if isinstance(error, kinds.APIConnectionError | httpx.TransportError):
             return ModelFailed(Failure.CONNECTION, detail)
-        return ModelFailed(
-            failure_of_status(status), detail, retry_after(headers.get("retry-after"))
-        )
+        return ModelFailed(failure_of_status(status), detail, retry_after(headers.get("retry-after")))
 
 
 def route(model: str, base_url: str, api_key: str) -> dict[str, Any]:
@@ -382,26 +362,18 @@ def estimate_tokens(messages: list[Message]) -> int:
     return sum(len(str(message)) for message in messages) // 4
 
 
-def _next(
-    chunks: "queue.Queue[Any]", deadline: float, total: float, stop: Callable[[], bool]
-) -> Any:
+def _next(chunks: "queue.Queue[Any]", deadline: float, total: float, stop: Callable[[], bool]) -> Any:
     while True:
         if stop():
-            raise ModelFailed(
-                Failure.INTERRUPTED, "the call was given up because the run is"
-            )
+            raise ModelFailed(Failure.INTERRUPTED, "the call was given up because the run is")
         now = time.monotonic()
         if now > deadline or now > total:
             raise ModelFailed(
                 Failure.TIMEOUT,
-                "the model went silent"
-                if now > deadline
-                else "the reply took too long",
+                "the model went silent" if now > deadline else "the reply took too long",
             )
         try:
-            return chunks.get(
-                timeout=min(0.2, deadline - now + 0.001, total - now + 0.001)
-            )
+            return chunks.get(timeout=min(0.2, deadline - now + 0.001, total - now + 0.001))
         except queue.Empty:
             continue
 

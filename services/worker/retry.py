@@ -57,6 +57,4 @@ def after_failure(
         return Retry(0.0)
     if asked_for is not None:
         return Retry(min(asked_for, _RETRY_AFTER_CAP) * (1 + 0.1 * jitter))
-    return Retry(
-        min(first_seconds * 2 ** (failures - 1), _LONGEST) * (1 + 0.5 * jitter)
-    )
+    return Retry(min(first_seconds * 2 ** (failures - 1), _LONGEST) * (1 + 0.5 * jitter))

@@ -57,9 +57,7 @@ class Ended:
 class Shell:
     """Runs commands for runs, in directories under `directory`."""
 
-    def __init__(
-        self, directory: Path, workspace: Workspace, python: str = sys.executable
-    ) -> None:
+    def __init__(self, directory: Path, workspace: Workspace, python: str = sys.executable) -> None:
         self._directory = directory
         self._workspace = workspace
         self._python = python
@@ -81,9 +79,7 @@ class Shell:
         """
         with self._checkout(run, snapshot) as checkout:
             if stop():
-                raise Interrupted(
-                    f"the lease on run {run} ended before the command began"
-                )
+                raise Interrupted(f"the lease on run {run} ended before the command began")
             place = self._place(run, call)
             place.mkdir(parents=True)
             Spool(place).grant("shell")
@@ -103,10 +99,7 @@ class Shell:
         seen = time.monotonic()
 
         def is_alive() -> bool:
-            return (
-                is_held(Spool(place).shim_lock)
-                or time.monotonic() < seen + _START_SECONDS
-            )
+            return is_held(Spool(place).shim_lock) or time.monotonic() < seen + _START_SECONDS
 
         with self._checkout(run, None) as checkout:
             ended = self._await(place, stop, is_alive)
@@ -118,9 +111,7 @@ class Shell:
             spool = Spool(place)
             if is_held(spool.shim_lock):
                 spool.cancel()
-                self._await(
-                    place, lambda: False, lambda spool=spool: is_held(spool.shim_lock)
-                )  # type: ignore[misc]
+                self._await(place, lambda: False, lambda spool=spool: is_held(spool.shim_lock))  # type: ignore[misc]
         shutil.rmtree(self._directory / run, ignore_errors=True)
 
     def _place(self, run: str, call: str) -> Path:
@@ -154,9 +145,7 @@ class Shell:
             notes,
         )
 
-    def _start(
-        self, place: Path, cwd: Path, command: str, timeout_seconds: float
-    ) -> "subprocess.Popen[bytes]":
+    def _start(self, place: Path, cwd: Path, command: str, timeout_seconds: float) -> "subprocess.Popen[bytes]":
         argv = [
             self._python,
             "-I",
@@ -182,15 +171,11 @@ class Shell:
             start_new_session=True,
         )
 
-    def _await(
-        self, place: Path, stop: Callable[[], bool], is_alive: Callable[[], bool]
-    ) -> Ended | None:
+    def _await(self, place: Path, stop: Callable[[], bool], is_alive: Callable[[], bool]) -> Ended | None:
         spool, pause = Spool(place), 0.005
         while (record := spool.exit()) is None:
             if stop():
-                raise Interrupted(
-                    f"the command in {place.name} is left to the run's next holder"
-                )
+                raise Interrupted(f"the command in {place.name} is left to the run's next holder")
             if not is_alive() and spool.exit() is None:
                 return None
             time.sleep(pause)

@@ -76,9 +76,7 @@ class ModelTurn:
         except BudgetSpent as error:
             return WindUp(Reason.TENANT_BUDGET, str(error))
         reach("worker.reserved")
-        if not session.write(
-            lambda state: self._request(state, call, reserved, messages)
-        ):
+        if not session.write(lambda state: self._request(state, call, reserved, messages)):
             self.ledger.settle(session.state.tenant, f"model:{call}", 0)
             return None
         reach("worker.model_requested")
@@ -101,9 +99,7 @@ class ModelTurn:
         self.ledger.settle(session.state.tenant, f"model:{pending.call}", cost)
 
     def _messages(self, session: Session) -> list[Message]:
-        paths = [
-            entry.path for entry in self.workspace.list(session.state.input_snapshot)
-        ]
+        paths = [entry.path for entry in self.workspace.list(session.state.input_snapshot)]
         system = files("services.worker.prompts").joinpath("system.md").read_text()
         return conv.messages(system, session.state, paths, session.talk)
 
@@ -113,9 +109,7 @@ class ModelTurn:
         if price is None and cap is not None:
             detail = f"nobody knows the price of {state.model}; set COHORT_PRICE_PROMPT and COHORT_PRICE_COMPLETION"
             return WindUp(Reason.MODEL_REFUSED, detail)
-        reserved = (price or FREE).microdollars(
-            Usage(estimate_tokens(messages), self.max_tokens)
-        )
+        reserved = (price or FREE).microdollars(Usage(estimate_tokens(messages), self.max_tokens))
         used = state.spend.microdollars + state.spend.reserved_microdollars
         if cap is not None and used + reserved > cap * MICRODOLLARS:
             left = cap - used / MICRODOLLARS
@@ -123,9 +117,7 @@ class ModelTurn:
             return WindUp(Reason.DOLLAR_LIMIT, detail)
         return reserved
 
-    def _request(
-        self, state: RunState, call: str, reserved: int, messages: list[Message]
-    ) -> Draft | None:
+    def _request(self, state: RunState, call: str, reserved: int, messages: list[Message]) -> Draft | None:
         if state.status is not Status.RUNNING:
             return None
         digest = sha256(json.dumps(messages, sort_keys=True).encode()).hexdigest()
@@ -138,9 +130,7 @@ class ModelTurn:
         )
         return Draft((request,))
 
-    def _carry_out(
-        self, session: Session, call: str, messages: list[Message]
-    ) -> WindUp | None:
+    def _carry_out(self, session: Session, call: str, messages: list[Message]) -> WindUp | None:
         chunks = _Chunks(session)
         schemas = [tool.schema() for tool in self.tools.values()]
         try:
@@ -163,9 +153,7 @@ class ModelTurn:
         self.ledger.settle(session.state.tenant, f"model:{call}", cost)
         return None
 
-    def _failed(
-        self, session: Session, call: str, failure: ModelFailed
-    ) -> WindUp | None:
+    def _failed(self, session: Session, call: str, failure: ModelFailed) -> WindUp | None:
         state = session.state
         pending = state.model_call
         # A provider that refused did no work; one that was cut off in the middle may have done all of it.
@@ -204,16 +192,10 @@ class ModelTurn:
             release=parks,
         )
         self.ledger.settle(state.tenant, f"model:{call}", cost)
-        return (
-            WindUp(verdict.reason, str(failure))
-            if isinstance(verdict, GiveUp)
-            else None
-        )
+        return WindUp(verdict.reason, str(failure)) if isinstance(verdict, GiveUp) else None
 
 
-def _failure_draft(
-    state: RunState, failed: ev.LlmFailed, seconds: float | None
-) -> Draft:
+def _failure_draft(state: RunState, failed: ev.LlmFailed, seconds: float | None) -> Draft:
     if seconds is None or state.status is not Status.RUNNING:
         return Draft((failed,))
     wait = Wait(kind="model", until=time.time() + seconds)
@@ -226,9 +208,7 @@ def _failure_draft(
     return Draft((failed, move, ev.Parked(wait=wait)))
 
 
-def reply_draft(
-    state: RunState, call: str, reply: Reply, cost: int, tools: dict[str, Tool[Any]]
-) -> Draft:
+def reply_draft(state: RunState, call: str, reply: Reply, cost: int, tools: dict[str, Tool[Any]]) -> Draft:
     """Everything a reply leads to, in one append: its cost, its text, its calls, and answers to impossible calls."""
     is_cut = reply.finish_reason == "length"
     calls = () if is_cut else _named(reply.calls, state.turn)
@@ -244,12 +224,7 @@ def reply_draft(
         cache_read_tokens=reply.usage.cached,
         first_token_ms=reply.first_token_ms,
     )
-    intents = [
-        ev.ToolCall(
-            tool=raw.name, arguments=conv.arguments_of(raw) or {}, tool_call_id=raw.id
-        )
-        for raw in calls
-    ]
+    intents = [ev.ToolCall(tool=raw.name, arguments=conv.arguments_of(raw) or {}, tool_call_id=raw.id) for raw in calls]
     talk = [Talk(state.turn, conv.REPLY, conv.reply_message(reply.text, calls))]
     if is_cut:
         talk.append(
@@ -262,29 +237,20 @@ def reply_draft(
     refusals: list[ev.EventData] = []
     for index, raw in enumerate(calls):
         if problem := _problem(raw, tools):
-            refusals.append(
-                ev.ToolOutput(
-                    tool=raw.name, tool_call_id=raw.id, output=problem, success=False
-                )
-            )
+            refusals.append(ev.ToolOutput(tool=raw.name, tool_call_id=raw.id, output=problem, success=False))
             talk.append(Talk(state.turn, index, conv.tool_message(raw.id, problem)))
     return Draft((done, ev.AssistantStreamEnd(), *intents, *refusals), tuple(talk))
 
 
 def _named(calls: tuple[RawCall, ...], turn: int) -> tuple[RawCall, ...]:
     """The calls with ids that are unique within the run and safe as file names, whatever the provider sent."""
-    return tuple(
-        RawCall(f"call_{turn}_{index}", raw.name, raw.arguments)
-        for index, raw in enumerate(calls)
-    )
+    return tuple(RawCall(f"call_{turn}_{index}", raw.name, raw.arguments) for index, raw in enumerate(calls))
 
 
 def _problem(raw: RawCall, tools: dict[str, Tool[Any]]) -> str:
     """Why a call cannot even be tried; empty when it can."""
     if raw.name not in tools:
-        return (
-            f"error: there is no tool {raw.name!r}; the tools are: {', '.join(tools)}"
-        )
+        return f"error: there is no tool {raw.name!r}; the tools are: {', '.join(tools)}"
     if conv.arguments_of(raw) is None:
         start = raw.arguments[:200]
         return f"error: the arguments are no JSON object, so nothing was done; they begin: {start}"
@@ -301,10 +267,7 @@ class _Chunks:
 
     def add(self, text: str) -> None:
         self._parts.append(text)
-        if (
-            time.monotonic() - self._since > _CHUNK_SECONDS
-            or sum(map(len, self._parts)) > _CHUNK_CHARS
-        ):
+        if time.monotonic() - self._since > _CHUNK_SECONDS or sum(map(len, self._parts)) > _CHUNK_CHARS:
             self.flush()
 
     def flush(self) -> None:

@@ -53,9 +53,7 @@ def build(settings: ControllerSettings) -> Controller:
         LogStore(client, keys, artifacts),
     )
     hints = CeleryHints(celery_app(settings.broker_url))
-    executor = LocalExecutor(
-        settings.state_dir / "attempts", artifacts, Workspace(artifacts)
-    )
+    executor = LocalExecutor(settings.state_dir / "attempts", artifacts, Workspace(artifacts))
     terms = Terms(
         api_url=settings.api_url,
         runner_secret=settings.runner_secret.get_secret_value(),
@@ -64,9 +62,7 @@ def build(settings: ControllerSettings) -> Controller:
         price_per_hour=settings.local_price_per_hour,
     )
     attempts = AttemptStore(client, keys)
-    reconciler = Reconciler(
-        store, attempts, logs, Ledger(client), executor, hints, terms
-    )
+    reconciler = Reconciler(store, attempts, logs, Ledger(client), executor, hints, terms)
     leadership = Leadership(client, "controller", uuid4().hex, settings.leader_seconds)
     return Controller(
         store,

@@ -37,12 +37,8 @@ class Archivist:
         for step in state.steps.values():
             for attempt in step.attempts:
                 self.logs.compact(attempt.id)
-        self.artifacts.put_named(
-            f"archive/{run}/events.jsonl.gz", gzip.compress(self._lines(run), mtime=0)
-        )
-        self.artifacts.put_named(
-            f"archive/{run}/state.json", state.model_dump_json(indent=1).encode()
-        )
+        self.artifacts.put_named(f"archive/{run}/events.jsonl.gz", gzip.compress(self._lines(run), mtime=0))
+        self.artifacts.put_named(f"archive/{run}/state.json", state.model_dump_json(indent=1).encode())
         self.store.archived(run)
         log.info("run_archived", run=run, events=state.seq)
 

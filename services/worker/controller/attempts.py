@@ -70,9 +70,7 @@ class Reconciler:
                 self.executor.inspect(attempt_name),
                 self.attempts.record(attempt_name),
             )
-            action = do.decide(
-                state, attempt, record, seen, time.time(), self.terms.finish_seconds
-            )
+            action = do.decide(state, attempt, record, seen, time.time(), self.terms.finish_seconds)
             self._carry_out(state, attempt, record, seen, action)
         except RunNotFound:
             log.error("attempt_without_run", attempt=attempt_name)
@@ -125,15 +123,11 @@ class Reconciler:
         )
 
     def _record_started(self, state: RunState, attempt: Attempt) -> None:
-        started = ev.AttemptStarted(
-            step=step_of_attempt(attempt.id), attempt=attempt.id
-        )
+        started = ev.AttemptStarted(step=step_of_attempt(attempt.id), attempt=attempt.id)
 
         def decide(now: RunState) -> Draft:
             current = _live(now, attempt.id)
-            return Draft(
-                (started,) if current and current.status == "submitted" else ()
-            )
+            return Draft((started,) if current and current.status == "submitted" else ())
 
         self.store.record(state.run, f"started:{attempt.id}", decide)
 
@@ -166,9 +160,7 @@ class Reconciler:
         if finished.log_complete:
             self.executor.remove(attempt.id)
 
-    def _finished(
-        self, attempt: Attempt, record: AttemptRecord, seen: Observed, close: do.Close
-    ) -> ev.AttemptFinished:
+    def _finished(self, attempt: Attempt, record: AttemptRecord, seen: Observed, close: do.Close) -> ev.AttemptFinished:
         exit_record, report = seen.exit, record.finish
         began = exit_record.started if exit_record else attempt.started
         ended = exit_record.finished if exit_record else time.time()
@@ -190,14 +182,10 @@ class Reconciler:
             outputs=list(report.outputs) if report else [],
         )
 
-    def _closing(
-        self, state: RunState, attempt: Attempt, finished: ev.AttemptFinished
-    ) -> Draft:
+    def _closing(self, state: RunState, attempt: Attempt, finished: ev.AttemptFinished) -> Draft:
         if _live(state, attempt.id) is None:
             return Draft(())
-        retry = (
-            _retry(state, attempt, finished) if do.is_wanted(state, attempt) else None
-        )
+        retry = _retry(state, attempt, finished) if do.is_wanted(state, attempt) else None
         return Draft((finished, retry) if retry else (finished,))
 
 
@@ -212,23 +200,14 @@ def _outputs(step: Step) -> tuple[FileRef, ...]:
     """The files of the step's last attempt that succeeded."""
     for attempt in reversed(step.attempts):
         if attempt.status == "succeeded":
-            return [
-                OutputFile(file.path, file.sha256, file.size)
-                for file in attempt.outputs
-            ]
-    return []
+            return attempt.outputs
+    return ()
 
 
-def _retry(
-    state: RunState, attempt: Attempt, finished: ev.AttemptFinished
-) -> ev.StepSubmitted | None:
+def _retry(state: RunState, attempt: Attempt, finished: ev.AttemptFinished) -> ev.StepSubmitted | None:
     """The same work again, where the platform lost it and has not lost it too often."""
     step = state.steps[finished.step]
-    if (
-        finished.outcome != "lost"
-        or sum(one.status == "lost" for one in step.attempts)
-        >= do.INFRASTRUCTURE_RETRIES
-    ):
+    if finished.outcome != "lost" or sum(one.status == "lost" for one in step.attempts) >= do.INFRASTRUCTURE_RETRIES:
         return None
     number = attempt.number + 1
     return ev.StepSubmitted(

@@ -33,9 +33,7 @@ class Controller:
     def run(self, stopped: threading.Event) -> None:
         """Work until `stopped`. Redis being away is waited out; nothing else may end the loop."""
         awake = threading.Event()
-        listener = threading.Thread(
-            target=self._listen, args=(awake, stopped), name="listener", daemon=True
-        )
+        listener = threading.Thread(target=self._listen, args=(awake, stopped), name="listener", daemon=True)
         listener.start()
         while not stopped.is_set():
             try:
@@ -60,9 +58,7 @@ class Controller:
         """Turn announcements into an early round. A lost one costs a pause, never a step."""
         while not stopped.is_set():
             try:
-                with self.store.client.pubsub(
-                    ignore_subscribe_messages=True
-                ) as channel:
+                with self.store.client.pubsub(ignore_subscribe_messages=True) as channel:
                     channel.subscribe(CONTROLLER_CHANNEL)
                     while not stopped.is_set():
                         if channel.get_message(timeout=1.0):

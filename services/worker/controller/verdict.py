@@ -53,9 +53,7 @@ Action = Submit | Started | Cancel | Close | Nothing
 def is_wanted(state: RunState, attempt: Attempt) -> bool:
     """Whether the run still wants the attempt to go on."""
     step = next(step for step in state.steps.values() if step.last.id == attempt.id)
-    return not (
-        state.status.is_final or state.status is Status.CANCELLING or step.cancelling
-    )
+    return not (state.status.is_final or state.status is Status.CANCELLING or step.cancelling)
 
 
 def decide(
@@ -72,11 +70,7 @@ def decide(
         case Phase.ABSENT:
             if not wanted:
                 return Close("cancelled", "cancelled before it started")
-            return (
-                Submit()
-                if attempt.status == "submitted"
-                else Close("lost", "its process is nowhere to be found")
-            )
+            return Submit() if attempt.status == "submitted" else Close("lost", "its process is nowhere to be found")
         case Phase.STARTING | Phase.RUNNING:
             return _living(attempt, record, seen, wanted)
         case Phase.FINISHED:
@@ -85,25 +79,17 @@ def decide(
             return Close("lost", seen.reason or "its process is gone without a word")
 
 
-def _living(
-    attempt: Attempt, record: AttemptRecord, seen: Observed, wanted: bool
-) -> Action:
+def _living(attempt: Attempt, record: AttemptRecord, seen: Observed, wanted: bool) -> Action:
     if not wanted:
         return Cancel()
     if not seen.tended:
         return Submit()
-    if (
-        attempt.status == "submitted"
-        and seen.phase is Phase.RUNNING
-        and record.claimed_at is not None
-    ):
+    if attempt.status == "submitted" and seen.phase is Phase.RUNNING and record.claimed_at is not None:
         return Started()
     return Nothing()
 
 
-def _finished(
-    record: AttemptRecord, seen: Observed, now: float, finish_seconds: float
-) -> Action:
+def _finished(record: AttemptRecord, seen: Observed, now: float, finish_seconds: float) -> Action:
     assert seen.exit is not None, "a finished attempt has an exit record"
     if record.finish is None and now < seen.exit.finished + finish_seconds:
         return Nothing() if seen.tended else Submit()

@@ -40,9 +40,7 @@ def account_of(call: Call, step: Step, chars: int = 8_000) -> str:
         step=step.name,
         attempt=attempt.number,
     )
-    text = digest(
-        call.desk.logs.stream(attempt.id), verdict, limit=max(1_000, chars - 400)
-    )
+    text = digest(call.desk.logs.stream(attempt.id), verdict, limit=max(1_000, chars - 400))
     head = f"Step {step.name}, attempt {attempt.number}: {attempt.status}"
     notes = [head, *_notes(step, attempt)]
     return "\n".join(notes) + "\n" + fence(text, token_hex(6))
@@ -50,9 +48,7 @@ def account_of(call: Call, step: Step, chars: int = 8_000) -> str:
 
 def _notes(step: Step, attempt: Attempt) -> Iterable[str]:
     if attempt.outputs:
-        yield "outputs: " + ", ".join(
-            f"{step.name}/{file.path}" for file in attempt.outputs[:50]
-        )
+        yield "outputs: " + ", ".join(f"{step.name}/{file.path}" for file in attempt.outputs[:50])
     if not attempt.log_complete:
         yield f"the log is incomplete: at least {attempt.gap_bytes} bytes are missing"
     if attempt.status == "lost":
@@ -66,9 +62,7 @@ def progress_of(call: Call, step: Step) -> str:
     lines = [f"Step {step.name}, attempt {attempt.number}: {attempt.status}"]
     if record.progress_text:
         lines.append(f"progress: {record.progress_text}")
-    lines += [
-        line_of(series) for series in summaries(call.desk.attempts.metrics(attempt.id))
-    ]
+    lines += [line_of(series) for series in summaries(call.desk.attempts.metrics(attempt.id))]
     return "\n".join(lines)
 
 
@@ -88,9 +82,7 @@ def summaries(records: Sequence[Metric]) -> list[Series]:
 def _summary(name: str, group: Sequence[Metric]) -> Series:
     values = [record.value for record in group]
     good = [value for value in values if math.isfinite(value)] or [math.nan]
-    bad = next(
-        (index for index, value in enumerate(values) if not math.isfinite(value)), None
-    )
+    bad = next((index for index, value in enumerate(values) if not math.isfinite(value)), None)
     return Series(
         name,
         len(values),
@@ -115,11 +107,7 @@ def line_of(series: Series) -> str:
         f"{series.name}: {series.count} values, first {series.first:g}, min {series.low:g}, max {series.high:g}, "
         f"last {series.last:g} {series.where}"
     ).rstrip()
-    return (
-        text
-        if series.first_bad is None
-        else f"{text}, not finite from value {series.first_bad + 1} on"
-    )
+    return text if series.first_bad is None else f"{text}, not finite from value {series.first_bad + 1} on"
 
 
 def attempt_of(step: Step, number: int | None) -> Attempt:

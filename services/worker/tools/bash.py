@@ -16,9 +16,7 @@ class Bash(Parameters):
         max_length=100_000,
         description="The command, run by sh in the workspace.",
     )
-    timeout_seconds: float = Field(
-        120, gt=0, le=1_800, description="The command is stopped after so long."
-    )
+    timeout_seconds: float = Field(120, gt=0, le=1_800, description="The command is stopped after so long.")
 
 
 def _run(call: Call, wanted: Bash) -> Result:
@@ -42,16 +40,12 @@ def _result(call: Call, ran: Ran, wanted: Bash) -> Result:
     text = ran.output.decode(errors="replace")
     notes = [f"exit code: {ran.exit_code}"]
     if ran.reason == "deadline":
-        notes.append(
-            f"stopped after {wanted.timeout_seconds:g} s; run long work as a step"
-        )
+        notes.append(f"stopped after {wanted.timeout_seconds:g} s; run long work as a step")
     elif ran.reason != "exited":
         notes.append(f"ended by: {ran.reason}")
     notes += [f"not kept in the workspace: {note}" for note in ran.skipped[:20]]
     body = bounded(text, call.desk.artifacts) if text else "(no output)"
-    return Result(
-        "\n".join([*notes, body]), success=ran.exit_code == 0, changes=ran.changes
-    )
+    return Result("\n".join([*notes, body]), success=ran.exit_code == 0, changes=ran.changes)
 
 
 TOOL = Tool(

@@ -13,9 +13,7 @@ class CancelStep(Parameters):
 def _run(call: Call, wanted: CancelStep) -> Result:
     step = call.state.steps.get(wanted.step)
     if step is None:
-        raise ToolError(
-            f"there is no step {wanted.step!r}; submitted: {', '.join(call.state.steps) or 'none yet'}"
-        )
+        raise ToolError(f"there is no step {wanted.step!r}; submitted: {', '.join(call.state.steps) or 'none yet'}")
     if not step.last.is_live:
         return Result(f"step {wanted.step} is over already: {step.last.status}")
     text = f"asked step {wanted.step} to stop; wait_for_steps tells when it has"

@@ -10,13 +10,9 @@ from services.worker.tools.write import check_change, syntax_note
 
 class Edit(Parameters):
     path: str = Field(description="Path in the workspace.")
-    old: str = Field(
-        min_length=1, description="The passage to replace, exactly as it stands."
-    )
+    old: str = Field(min_length=1, description="The passage to replace, exactly as it stands.")
     new: str = Field(max_length=2_000_000, description="What to put in its place.")
-    replace_all: bool = Field(
-        False, description="Replace every occurrence instead of requiring just one."
-    )
+    replace_all: bool = Field(False, description="Replace every occurrence instead of requiring just one.")
 
 
 def _run(call: Call, wanted: Edit) -> Result:
@@ -24,20 +20,14 @@ def _run(call: Call, wanted: Edit) -> Result:
         entry = call.desk.workspace.entry(call.state.snapshot, wanted.path)
         text = call.desk.workspace.read(call.state.snapshot, wanted.path).decode()
     except UnicodeDecodeError as error:
-        raise ToolError(
-            f"{wanted.path} is not UTF-8 text; edit it with a program through bash"
-        ) from error
+        raise ToolError(f"{wanted.path} is not UTF-8 text; edit it with a program through bash") from error
     except CohortError as error:
         raise ToolError(str(error)) from error
     count = text.count(wanted.old)
     if count == 0:
-        raise ToolError(
-            f"{wanted.path} has no such passage; read the file and copy the passage exactly"
-        )
+        raise ToolError(f"{wanted.path} has no such passage; read the file and copy the passage exactly")
     if count > 1 and not wanted.replace_all:
-        raise ToolError(
-            f"{wanted.path} has the passage {count} times; make it longer, or set replace_all"
-        )
+        raise ToolError(f"{wanted.path} has the passage {count} times; make it longer, or set replace_all")
     changed = text.replace(wanted.old, wanted.new)
     change = Change(wanted.path, changed.encode(), entry.mode)
     check_change(call, change)

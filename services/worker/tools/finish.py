@@ -26,9 +26,7 @@ class Finish(Parameters):
         max_length=20_000,
         description="What was done and found, for a person.",
     )
-    metrics: dict[str, float] = Field(
-        {}, description="Results, each as a step printed it."
-    )
+    metrics: dict[str, float] = Field({}, description="Results, each as a step printed it.")
     artifacts: list[str] = Field(
         [],
         max_length=200,
@@ -39,27 +37,17 @@ class Finish(Parameters):
 def _run(call: Call, wanted: Finish) -> Result:
     live = [step.name for step in call.state.steps.values() if step.last.is_live]
     if live:
-        raise ToolError(
-            f"still running: {', '.join(live)}; wait for them or cancel them before finishing"
-        )
-    problems = [
-        text
-        for name, value in wanted.metrics.items()
-        if (text := _metric_problem(call, name, value))
-    ]
+        raise ToolError(f"still running: {', '.join(live)}; wait for them or cancel them before finishing")
+    problems = [text for name, value in wanted.metrics.items() if (text := _metric_problem(call, name, value))]
     files: list[FileRef] = []
     for path in wanted.artifacts:
         file = _find(call, path)
         if file is None:
-            problems.append(
-                f"artifact {path!r} does not exist; outputs are named <step>/<path>"
-            )
+            problems.append(f"artifact {path!r} does not exist; outputs are named <step>/<path>")
         else:
             files.append(file)
     if problems:
-        raise ToolError(
-            "not finished, these claims do not hold:\n- " + "\n- ".join(problems)
-        )
+        raise ToolError("not finished, these claims do not hold:\n- " + "\n- ".join(problems))
     finished = Finished(wanted.summary, wanted.metrics, tuple(files))
     return Result("every claim holds; the run is finished", finished=finished)
 
@@ -71,10 +59,7 @@ def _metric_problem(call: Call, name: str, claimed: float) -> str:
         for attempt in step.attempts:
             if attempt.status == "succeeded":
                 seen += [r.value for r in metrics_of(call, attempt) if r.name == name]
-    if any(
-        math.isclose(value, claimed, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
-        for value in seen
-    ):
+    if any(math.isclose(value, claimed, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE) for value in seen):
         return ""
     if not seen:
         return f"metric {name!r}: no step that succeeded has printed it (as {name}=…)"

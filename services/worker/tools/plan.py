@@ -10,9 +10,7 @@ _MARKS = {"pending": "[ ]", "in_progress": "[~]", "completed": "[x]"}
 
 
 class Plan(Parameters):
-    items: list[PlanItem] = Field(
-        max_length=100, description="Every item of the plan, in order."
-    )
+    items: list[PlanItem] = Field(max_length=100, description="Every item of the plan, in order.")
 
 
 def _run(call: Call, wanted: Plan) -> Result:

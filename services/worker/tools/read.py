@@ -11,9 +11,7 @@ _ANSWER_CHARS = 24_000
 
 
 class Read(Parameters):
-    path: str = Field(
-        description="Path in the workspace, or an output:… pointer from an earlier answer."
-    )
+    path: str = Field(description="Path in the workspace, or an output:… pointer from an earlier answer.")
     offset: int = Field(1, ge=1, description="First line to show, from 1.")
     limit: int = Field(2_000, ge=1, le=10_000, description="Most lines to show.")
 
@@ -21,30 +19,20 @@ class Read(Parameters):
 def _run(call: Call, wanted: Read) -> Result:
     data = _content(call, wanted.path)
     if b"\0" in data[:8_192]:
-        raise ToolError(
-            f"{wanted.path} is binary ({len(data)} bytes); look at it with a program through bash"
-        )
+        raise ToolError(f"{wanted.path} is binary ({len(data)} bytes); look at it with a program through bash")
     lines = data.decode(errors="replace").splitlines()
     first = wanted.offset - 1
     if lines and first >= len(lines):
-        raise ToolError(
-            f"{wanted.path} has {len(lines)} lines; offset {wanted.offset} is past the end"
-        )
+        raise ToolError(f"{wanted.path} has {len(lines)} lines; offset {wanted.offset} is past the end")
     shown, used = [], 0
-    for number, line in enumerate(
-        lines[first : first + wanted.limit], start=wanted.offset
-    ):
+    for number, line in enumerate(lines[first : first + wanted.limit], start=wanted.offset):
         text = f"{number}\t{line[:_LINE_CHARS]}{' [line cut]' if len(line) > _LINE_CHARS else ''}"
         used += len(text) + 1
         if used > _ANSWER_CHARS:
             break
         shown.append(text)
     left = len(lines) - first - len(shown)
-    more = (
-        f"\n[{left} more lines; continue with offset={first + len(shown) + 1}]"
-        if left > 0
-        else ""
-    )
+    more = f"\n[{left} more lines; continue with offset={first + len(shown) + 1}]" if left > 0 else ""
     return Result("\n".join(shown) + more if lines else "(the file is empty)")
 
 

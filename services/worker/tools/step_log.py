@@ -18,12 +18,8 @@ _SEARCHED_BYTES = 256 * 2**20
 
 class StepLog(Parameters):
     step: str = Field(description="The step's name.")
-    attempt: int | None = Field(
-        None, ge=1, description="Which attempt; the last one unless given."
-    )
-    offset: int | None = Field(
-        None, description="First byte to show; negative counts from the end."
-    )
+    attempt: int | None = Field(None, ge=1, description="Which attempt; the last one unless given.")
+    offset: int | None = Field(None, description="First byte to show; negative counts from the end.")
     limit: int = Field(8_000, ge=1, le=_ANSWER_BYTES, description="Most bytes to show.")
     search: str | None = Field(
         None,
@@ -46,26 +42,16 @@ def find_attempt(call: Call, step_name: str, number: int | None) -> Attempt:
     """The attempt a tool asks for. Raises `ToolError`."""
     step = call.state.steps.get(step_name)
     if step is None:
-        raise ToolError(
-            f"there is no step {step_name!r}; submitted: {', '.join(call.state.steps) or 'none yet'}"
-        )
+        raise ToolError(f"there is no step {step_name!r}; submitted: {', '.join(call.state.steps) or 'none yet'}")
     try:
         return attempt_of(step, number)
     except IndexError:
-        raise ToolError(
-            f"step {step_name} has attempts 1 to {len(step.attempts)}"
-        ) from None
+        raise ToolError(f"step {step_name} has attempts 1 to {len(step.attempts)}") from None
 
 
 def _range(call: Call, attempt: Attempt, offset: int | None, limit: int) -> str:
     size = call.desk.logs.size(attempt.id)
-    start = (
-        max(0, size - limit)
-        if offset is None
-        else offset
-        if offset >= 0
-        else max(0, size + offset)
-    )
+    start = max(0, size - limit) if offset is None else offset if offset >= 0 else max(0, size + offset)
     data = call.desk.logs.read(attempt.id, start, limit)
     return f"bytes {start} to {start + len(data)} of {size}\n{clean(data.decode(errors='replace'))}"
 
@@ -74,9 +60,7 @@ def _search(call: Call, attempt: Attempt, pattern: str, limit: int) -> str:
     try:
         compiled = regex.compile(pattern)
     except regex.error as error:
-        raise ToolError(
-            f"search: {pattern!r} is no regular expression: {error}"
-        ) from error
+        raise ToolError(f"search: {pattern!r} is no regular expression: {error}") from error
     found: list[str] = []
     used = count = offset = 0
     left_over = b""
@@ -94,31 +78,16 @@ def _search(call: Call, attempt: Attempt, pattern: str, limit: int) -> str:
             break
     if left_over and _matches(compiled, left_over):
         count += 1
-        found.append(
-            f"@{offset} {clean(left_over[:_LINE_BYTES].decode(errors='replace'))}"
-        )
-    more = (
-        f"\n[{count - len(found)} more matches; narrow the pattern]"
-        if count > len(found)
-        else ""
-    )
-    return (
-        f"{count} lines match (@ is the line's byte offset)\n" + "\n".join(found) + more
-    )
+        found.append(f"@{offset} {clean(left_over[:_LINE_BYTES].decode(errors='replace'))}")
+    more = f"\n[{count - len(found)} more matches; narrow the pattern]" if count > len(found) else ""
+    return f"{count} lines match (@ is the line's byte offset)\n" + "\n".join(found) + more
 
 
 def _matches(compiled: "regex.Pattern[str]", line: bytes) -> bool:
     try:
-        return (
-            compiled.search(
-                line[:_LINE_BYTES].decode(errors="replace"), timeout=_SEARCH_SECONDS
-            )
-            is not None
-        )
+        return compiled.search(line[:_LINE_BYTES].decode(errors="replace"), timeout=_SEARCH_SECONDS) is not None
     except TimeoutError:
-        raise ToolError(
-            "search: this pattern backtracks for too long; make it simpler"
-        ) from None
+        raise ToolError("search: this pattern backtracks for too long; make it simpler") from None
 
 
 TOOL = Tool(

@@ -12,12 +12,8 @@ _POINTS = 30
 
 class StepMetrics(Parameters):
     step: str = Field(description="The step's name.")
-    attempt: int | None = Field(
-        None, ge=1, description="Which attempt; the last one unless given."
-    )
-    name: str | None = Field(
-        None, description="Show the points of this metric instead of a summary of all."
-    )
+    attempt: int | None = Field(None, ge=1, description="Which attempt; the last one unless given.")
+    name: str | None = Field(None, description="Show the points of this metric instead of a summary of all.")
 
 
 def _run(call: Call, wanted: StepMetrics) -> Result:
@@ -27,15 +23,11 @@ def _run(call: Call, wanted: StepMetrics) -> Result:
     if not records:
         return Result(f"{head}\nno metrics yet")
     if wanted.name is None:
-        return Result(
-            "\n".join([head, *(line_of(series) for series in summaries(records))])
-        )
+        return Result("\n".join([head, *(line_of(series) for series in summaries(records))]))
     points = [record for record in records if record.name == wanted.name]
     if not points:
         names = ", ".join(dict.fromkeys(record.name for record in records))
-        return Result(
-            f"{head}\nno metric {wanted.name!r}; there are: {names}", success=False
-        )
+        return Result(f"{head}\nno metric {wanted.name!r}; there are: {names}", success=False)
     return Result("\n".join([head, *(_point(record) for record in _thinned(points))]))
 
 
@@ -43,10 +35,7 @@ def _thinned(points: list[Metric]) -> list[Metric]:
     """At most `_POINTS` of them, evenly spread, first and last included."""
     if len(points) <= _POINTS:
         return points
-    return [
-        points[round(index * (len(points) - 1) / (_POINTS - 1))]
-        for index in range(_POINTS)
-    ]
+    return [points[round(index * (len(points) - 1) / (_POINTS - 1))] for index in range(_POINTS)]
 
 
 def _point(record: Metric) -> str:

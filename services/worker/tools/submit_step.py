@@ -34,12 +34,8 @@ class SubmitStep(Parameters):
         max_length=20_000,
         description="Shell command, run in a copy of the workspace.",
     )
-    deadline_minutes: float = Field(
-        60, gt=0, le=60 * 24 * 14, description="The program is stopped after so long."
-    )
-    uses: list[str] = Field(
-        [], max_length=20, description="Steps whose outputs the program reads."
-    )
+    deadline_minutes: float = Field(60, gt=0, le=60 * 24 * 14, description="The program is stopped after so long.")
+    uses: list[str] = Field([], max_length=20, description="Steps whose outputs the program reads.")
     memory: str | None = Field(None, description="Memory limit, such as 4GiB.")
     env: dict[str, str] = Field({}, description="Further environment variables.")
 
@@ -48,9 +44,7 @@ class SubmitStep(Parameters):
     def _check_env(cls, env: dict[str, str]) -> dict[str, str]:
         for name, value in env.items():
             if not _ENV_NAME.fullmatch(name) or name.startswith("COHORT_"):
-                raise ValueError(
-                    f"{name!r} cannot be set: use letters, digits and _, not beginning with COHORT_"
-                )
+                raise ValueError(f"{name!r} cannot be set: use letters, digits and _, not beginning with COHORT_")
             if "\0" in value:
                 raise ValueError(f"the value of {name} holds a NUL character")
         return env
@@ -91,34 +85,20 @@ def _run(call: Call, wanted: SubmitStep) -> Result:
 def _check(state: RunState, wanted: SubmitStep) -> None:
     step = state.steps.get(wanted.name)
     if step is None and len(state.steps) >= MOST_STEPS:
-        raise ToolError(
-            f"a run has at most {MOST_STEPS} steps; submit a step that exists again"
-        )
+        raise ToolError(f"a run has at most {MOST_STEPS} steps; submit a step that exists again")
     if step is not None and step.last.is_live:
-        raise ToolError(
-            f"step {wanted.name} is running; wait for it or cancel it first"
-        )
+        raise ToolError(f"step {wanted.name} is running; wait for it or cancel it first")
     for name in wanted.uses:
-        if name not in state.steps or not any(
-            a.status == "succeeded" for a in state.steps[name].attempts
-        ):
-            raise ToolError(
-                f"uses: no attempt of step {name!r} has succeeded, so there are no outputs to use"
-            )
+        if name not in state.steps or not any(a.status == "succeeded" for a in state.steps[name].attempts):
+            raise ToolError(f"uses: no attempt of step {name!r} has succeeded, so there are no outputs to use")
 
 
 def _reserve(call: Call, attempt: str, microdollars: int) -> None:
     cap, spend = call.state.limits.dollars, call.state.spend
-    if (
-        cap is not None
-        and spend.microdollars + spend.reserved_microdollars + microdollars
-        > cap * MICRODOLLARS
-    ):
+    if cap is not None and spend.microdollars + spend.reserved_microdollars + microdollars > cap * MICRODOLLARS:
         left = cap - (spend.microdollars + spend.reserved_microdollars) / MICRODOLLARS
         needed = microdollars / MICRODOLLARS
-        raise ToolError(
-            f"the run has ${left:.2f} left and this step could cost ${needed:.2f}; shorten its deadline"
-        )
+        raise ToolError(f"the run has ${left:.2f} left and this step could cost ${needed:.2f}; shorten its deadline")
     try:
         call.desk.ledger.reserve(call.state.tenant, f"step:{attempt}", microdollars)
     except BudgetSpent as error:
@@ -134,9 +114,7 @@ def memory_bytes(text: str | None) -> int | None:
         raise ToolError(f"memory: {text!r} is no amount; write it like 4GiB or 512MiB")
     amount = float(match[1]) * _UNITS[(match[2] or "").lower()]
     if amount < 16 * 2**20:
-        raise ToolError(
-            f"memory: {text!r} is less than any program needs; give at least 16MiB"
-        )
+        raise ToolError(f"memory: {text!r} is less than any program needs; give at least 16MiB")
     return int(amount)
 
 

@@ -20,26 +20,14 @@ from services.worker.tools.tool import (
 
 class WaitForSteps(Parameters):
     steps: list[str] = Field(min_length=1, max_length=50, description="Names of steps.")
-    until: Literal["any", "all"] = Field(
-        "all", description="Wait for one of them, or for all."
-    )
-    max_minutes: float = Field(
-        60, gt=0, le=60 * 24 * 14, description="Answer after so long at the latest."
-    )
+    until: Literal["any", "all"] = Field("all", description="Wait for one of them, or for all.")
+    max_minutes: float = Field(60, gt=0, le=60 * 24 * 14, description="Answer after so long at the latest.")
 
 
 def _run(call: Call, wanted: WaitForSteps) -> Result | Park:
     steps = [_step(call, name) for name in dict.fromkeys(wanted.steps)]
-    earlier = (
-        call.state.wait
-        if call.state.wait and call.state.wait.tool_call_id == call.id
-        else None
-    )
-    until = (
-        earlier.until
-        if earlier and earlier.until
-        else call.now + wanted.max_minutes * 60
-    )
+    earlier = call.state.wait if call.state.wait and call.state.wait.tool_call_id == call.id else None
+    until = earlier.until if earlier and earlier.until else call.now + wanted.max_minutes * 60
     wait = Wait(
         kind="steps",
         steps=tuple(step.name for step in steps),
@@ -51,16 +39,9 @@ def _run(call: Call, wanted: WaitForSteps) -> Result | Park:
     if not over and not call.unread and call.now < until:
         return Park(wait)
     share = 8_000 // len(steps)
-    accounts = [
-        progress_of(call, step) if step.last.is_live else account_of(call, step, share)
-        for step in steps
-    ]
+    accounts = [progress_of(call, step) if step.last.is_live else account_of(call, step, share) for step in steps]
     if not over:
-        why = (
-            "a message has come"
-            if call.unread
-            else f"{wanted.max_minutes:g} minutes are over"
-        )
+        why = "a message has come" if call.unread else f"{wanted.max_minutes:g} minutes are over"
         accounts.insert(0, f"The wait ended because {why}; not all steps are over.")
     return Result("\n\n".join(accounts))
 
