@@ -132,7 +132,7 @@ class ModelTurn:
 
     def _carry_out(self, session: Session, call: str, messages: list[Message]) -> WindUp | None:
         chunks = _Chunks(session)
-        schemas = [tool.schema() for tool in self.tools.values()]
+        schemas = [tool.schema for tool in self.tools.values()]
         try:
             reply = self.model.ask(
                 session.state.model,

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -116,6 +117,7 @@ class Tool(Generic[P]):
     is_parallel: bool = False
     recover: Callable[[Call, P], Result | None] | None = None
 
+    @cached_property
     def schema(self) -> dict[str, Any]:
         """The tool as a chat API wants it described."""
         schema = self.parameters.model_json_schema()
