@@ -321,7 +321,7 @@ class AttemptFinished(EventData):
     step: str
     attempt: str
     outcome: Literal["succeeded", "failed", "cancelled", "lost"]
-    exit_code: int | None
+    exit_code: int | None = None
     reason: str
     seconds: float
     cost_usd: float
