@@ -10,7 +10,7 @@ from services.core.errors import IllegalTransition
 
 
 class Status(StrEnum):
-    """Where a run stands."""
+    """Where a run stands. `cancelling` is every early end: live attempts are being stopped, for the reason given."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -60,6 +60,7 @@ class Reason(StrEnum):
     MODEL_RUBBISH = "model_rubbish"
     CONTEXT_EXCEEDED = "context_exceeded"
     POISON = "poison"
+    INTERNAL = "internal"
 
 
 @dataclass(frozen=True)
@@ -75,22 +76,19 @@ _Q, _R, _W, _H, _C = Status.QUEUED, Status.RUNNING, Status.WAITING, Status.NEEDS
 
 TRANSITIONS: tuple[Transition, ...] = (
     Transition(_Q, _R, "a worker takes the first turn"),
-    Transition(_Q, _C, "cancel is asked for before the first turn"),
-    Transition(_Q, Status.TIMED_OUT, "the deadline passes in the queue"),
     Transition(_R, _W, "the run parks: for a step, or for a model that asks to wait"),
     Transition(_R, _H, "the agent asks, or is stopped, and a person has to answer"),
-    Transition(_R, _C, "cancel is asked for"),
     Transition(_R, Status.SUCCEEDED, "finish is claimed and every claim holds"),
-    Transition(_R, Status.FAILED, "an error the model cannot repair"),
-    Transition(_R, Status.TIMED_OUT, "the time limit or deadline passes"),
-    Transition(_R, Status.OVER_LIMIT, "a limit of turns, tokens or dollars is reached"),
     Transition(_W, _R, "a wake-up condition holds, a message comes, or the wait's deadline passes"),
-    Transition(_W, _C, "cancel is asked for"),
-    Transition(_W, Status.TIMED_OUT, "the time limit or deadline passes"),
     Transition(_H, _R, "a person answers with a message"),
-    Transition(_H, _C, "cancel is asked for"),
-    Transition(_H, Status.TIMED_OUT, "the goal's deadline passes"),
-    Transition(_C, Status.CANCELLED, "the last attempt is gone"),
+    Transition(_Q, _C, "cancel is asked for, or the deadline passes, before the first turn"),
+    Transition(_R, _C, "cancel is asked for, a limit is reached, or an error comes that the model cannot repair"),
+    Transition(_W, _C, "cancel is asked for, or the deadline passes"),
+    Transition(_H, _C, "cancel is asked for, or the deadline passes"),
+    Transition(_C, Status.CANCELLED, "the last attempt is gone, and a person or a pipeline wanted the end"),
+    Transition(_C, Status.TIMED_OUT, "the last attempt is gone, and time was up"),
+    Transition(_C, Status.OVER_LIMIT, "the last attempt is gone, and a limit was reached"),
+    Transition(_C, Status.FAILED, "the last attempt is gone, and an error ended the run"),
 )
 
 _LEGAL = frozenset((row.source, row.target) for row in TRANSITIONS)
@@ -102,6 +100,21 @@ def check_move(source: Status, target: Status) -> None:
         raise IllegalTransition(f"a run cannot go from {source} to {target}")
 
 
+_ENDS = {
+    Reason.CANCELLED_BY_USER: Status.CANCELLED,
+    Reason.DEADLINE: Status.TIMED_OUT,
+    Reason.TURN_LIMIT: Status.OVER_LIMIT,
+    Reason.TOKEN_LIMIT: Status.OVER_LIMIT,
+    Reason.DOLLAR_LIMIT: Status.OVER_LIMIT,
+    Reason.TENANT_BUDGET: Status.OVER_LIMIT,
+}
+
+
+def ending(reason: Reason) -> Status:
+    """The final status of a run that is being wound up for `reason`."""
+    return _ENDS.get(reason, Status.FAILED)
+
+
 _EXIT_CODES = {
     Status.SUCCEEDED: 0,
     Status.FAILED: 1,
@@ -110,7 +123,7 @@ _EXIT_CODES = {
     Status.OVER_LIMIT: 6,
     Status.NEEDS_HUMAN: 7,
 }
-_INFRASTRUCTURE = frozenset({Reason.STEP_INFRASTRUCTURE, Reason.MODEL_UNAVAILABLE, Reason.POISON})
+_INFRASTRUCTURE = frozenset({Reason.STEP_INFRASTRUCTURE, Reason.MODEL_UNAVAILABLE, Reason.POISON, Reason.INTERNAL})
 _BUDGET = frozenset({Reason.MODEL_CREDIT})
 
 
@@ -125,3 +138,11 @@ def exit_code(status: Status, reason: Reason) -> int | None:
     if status is Status.FAILED and reason in _BUDGET:
         return 6
     return _EXIT_CODES.get(status)
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram, as it stands in ARCHITECTURE.md."""
+    lines = ["stateDiagram-v2", f"    [*] --> {Status.QUEUED}: accepted"]
+    lines += [f"    {row.source} --> {row.target}: {row.cause}" for row in TRANSITIONS]
+    lines += [f"    {status} --> [*]" for status in Status if status.is_final]
+    return "\n".join(lines)
