@@ -7,7 +7,7 @@ from typing import Protocol
 
 import structlog
 from celery import Celery
-from kombu.exceptions import OperationalError
+from kombu.exceptions import ChannelError, OperationalError
 
 TASK = "advance"
 QUEUE = "hints"
@@ -19,6 +19,10 @@ class Hints(Protocol):
     """Whoever can be told that a run is due."""
 
     def publish(self, run: str) -> None: ...
+
+    def backlog(self) -> int:
+        """How many hints wait to be taken, about."""
+        ...
 
 
 def celery_app(broker_url: str) -> Celery:
@@ -67,3 +71,11 @@ class CeleryHints:
         except (OperationalError, OSError) as error:
             # The sweeper names the run again within seconds.
             log.warning("hint_not_published", run=run, error=str(error))
+
+    def backlog(self) -> int:
+        try:
+            with self._app.connection_or_acquire() as connection:
+                return int(connection.default_channel.queue_declare(queue=QUEUE).message_count)
+        except (OperationalError, ChannelError, OSError) as error:
+            log.warning("backlog_not_known", error=str(error))
+            return 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 from celery import Celery
-from celery.signals import worker_ready
+from celery.signals import worker_ready, worker_shutting_down
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
 from services.core.artifacts import ArtifactStore
@@ -117,6 +117,11 @@ def serve(settings: WorkerSettings) -> None:
         @worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]
         def say_ready(**_: Any) -> None:
             log.info("worker_ready", slots=settings.worker_slots)
+
+        @worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
+        def drain(**_: Any) -> None:
+            log.info("worker_draining", leases=keeper.count())
+            engine.draining.set()
 
         app.worker_main(
             [

@@ -51,7 +51,8 @@ class Calls:
     def answer(self, session: Session) -> None:
         """Answer every open call of the run, or park it on the first that has to wait.
 
-        A checked `finish` ends the run. Raises `Fenced` when the lease is gone.
+        A checked `finish` ends the run. Raises `Fenced` when the lease is gone, `Interrupted` when a command was left
+        running because the slice has to end.
         """
         for group in groups(session.state.open_calls, self.tools):
             if len(group) == 1:
@@ -72,14 +73,9 @@ class Calls:
             state=session.state,
             desk=self.desk,
             unread=conv.has_said(session.talk, session.state.turn),
-            stop=lambda: session.held.is_over or session.held.is_cancelling,
+            stop=lambda: session.must_stop,
         )
-        try:
-            outcome = self._outcome(session, tool, call, open_call)
-        except Interrupted:
-            session.held.check()
-            session.refresh()
-            return None
+        outcome = self._outcome(session, tool, call, open_call)
         if isinstance(outcome, Park):
             return outcome
         reach(f"worker.tool_done.{tool.name}")

@@ -4,8 +4,9 @@ A slice claims the run, does one thing after another as `decisions` says, and gi
 due again at once. It may die at any line; whoever claims the run next goes on from what is recorded.
 """
 
+import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import assert_never
 
 import structlog
@@ -21,7 +22,7 @@ from services.worker import decisions as do
 from services.worker.calls import Calls, last_events
 from services.worker.leases import LeaseKeeper
 from services.worker.session import Session
-from services.worker.shell import Shell
+from services.worker.shell import Interrupted, Shell
 from services.worker.turn import ModelTurn
 
 log = structlog.get_logger()
@@ -37,7 +38,10 @@ class Slice:
 
 @dataclass(frozen=True)
 class Engine:
-    """Advances runs. One for a worker process, shared by its threads."""
+    """Advances runs. One for a worker process, shared by its threads.
+
+    Once `draining` is set, slices end at the next turn and leave commands to whoever takes the run next.
+    """
 
     store: RunStore
     keeper: LeaseKeeper
@@ -46,6 +50,7 @@ class Engine:
     shell: Shell
     hints: Hints
     slice: Slice
+    draining: threading.Event = field(default_factory=threading.Event)
 
     def advance(self, run: str) -> str:
         """Do one slice of `run`. Returns what came of it, for logs and counters."""
@@ -54,7 +59,7 @@ class Engine:
             return held.why
         reach("worker.claimed")
         try:
-            session = Session(self.store, held)
+            session = Session(self.store, held, self.draining)
             self._work(session, held.lease.strikes)
             return session.state.status
         except (Fenced, RunNotFound) as error:
@@ -70,7 +75,9 @@ class Engine:
         first_turn, started = session.state.turn, time.monotonic()
         while True:
             is_over = (
-                session.state.turn - first_turn >= self.slice.turns or time.monotonic() - started > self.slice.seconds
+                session.state.turn - first_turn >= self.slice.turns
+                or time.monotonic() - started > self.slice.seconds
+                or self.draining.is_set()
             )
             action = do.next_action(session.state, session.talk, time.time(), strikes, is_over)
             if self._carry_out(session, action):
@@ -87,8 +94,7 @@ class Engine:
             case do.Settle():
                 self.turn.settle_unknown(session)
             case do.Answer():
-                self.calls.answer(session)
-                return self._is_parked_or_over(session)
+                return self._answer(session)
             case do.Ask():
                 end = self.turn.ask(session)
                 if end is not None:
@@ -105,12 +111,24 @@ class Engine:
                 session.write(lambda _: Draft(()), release=True, wake_in=action.seconds)
                 return True
             case do.Yield():
-                session.write(lambda _: Draft(()), release=True, wake_in=0.0)
-                self.hints.publish(session.run)
-                return True
+                return self._give_back(session)
             case _:
                 assert_never(action)
         return False
+
+    def _answer(self, session: Session) -> bool:
+        try:
+            self.calls.answer(session)
+        except Interrupted:
+            session.held.check()
+            session.refresh()
+            return self._give_back(session) if self.draining.is_set() else False
+        return self._is_parked_or_over(session)
+
+    def _give_back(self, session: Session) -> bool:
+        session.write(lambda _: Draft(()), release=True, wake_in=0.0)
+        self.hints.publish(session.run)
+        return True
 
     def _is_parked_or_over(self, session: Session) -> bool:
         if session.state.status.is_final:

@@ -20,8 +20,9 @@ class RunOver(Fenced):
 class Session:
     """A claimed run. Not for longer than the lease."""
 
-    def __init__(self, store: RunStore, held: Held) -> None:
+    def __init__(self, store: RunStore, held: Held, draining: threading.Event) -> None:
         self._store = store
+        self._draining = draining
         self._lock = threading.Lock()
         self.held = held
         self.state: RunState = store.state(held.lease.run)
@@ -30,6 +31,11 @@ class Session:
     @property
     def run(self) -> str:
         return self.state.run
+
+    @property
+    def must_stop(self) -> bool:
+        """What can be left to the run's next holder should be left now."""
+        return self.held.is_over or self.held.is_cancelling or self._draining.is_set()
 
     def refresh(self) -> None:
         """Take in what others have written since."""

@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass
+from random import shuffle
 
 import structlog
 from redis.exceptions import RedisError
@@ -17,6 +18,8 @@ from services.worker.controller.leader import Leadership
 log = structlog.get_logger()
 
 _REHINT_SECONDS = 5.0
+# More waiting hints than this help nobody; runs that are due stay due.
+_MOST_HINTS = 1_000
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,22 @@ class Controller:
 
     def once(self) -> None:
         """One round."""
-        for tag in self.store.keys.tags():
-            for run in self.store.sweep(tag, _REHINT_SECONDS):
-                self.hints.publish(run)
+        self._sweep()
         self.reconciler.reconcile_all()
         self.archivist.archive_all()
+
+    def _sweep(self) -> None:
+        """Hint at runs that are due, as long as the hints before are being taken."""
+        room = _MOST_HINTS - self.hints.backlog()
+        tags = self.store.keys.tags()
+        shuffle(tags)
+        for tag in tags:
+            if room <= 0:
+                return
+            due = self.store.sweep(tag, _REHINT_SECONDS, limit=room)
+            room -= len(due)
+            for run in due:
+                self.hints.publish(run)
 
     def _listen(self, awake: threading.Event, stopped: threading.Event) -> None:
         """Turn announcements into an early round. A lost one costs a pause, never a step."""
