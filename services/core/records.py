@@ -168,7 +168,7 @@ class RunState(Record):
     model_call: PendingModelCall | None = None
     open_calls: tuple[OpenCall, ...] = ()
     model_failures: int = 0
-    claims: int = 0
+    forgiven: dict[str, int] = Field(default_factory=dict)
     summary: str = ""
     metrics: dict[str, float] = Field(default_factory=dict)
     artifacts: tuple[FileRef, ...] = ()
@@ -183,6 +183,13 @@ class RunState(Record):
         """The moment, in seconds since the epoch, at which the run is out of time."""
         by_limit = self.created + self.limits.minutes * 60
         return by_limit if self.deadline is None else min(by_limit, self.deadline)
+
+    def exhausted_step(self) -> str | None:
+        """The step whose failures have used up the attempts since a person last answered, if there is one."""
+        for step in self.steps.values():
+            if step.failed_attempts - self.forgiven.get(step.name, 0) >= self.limits.attempts:
+                return step.name
+        return None
 
     def live_attempts(self) -> tuple[Attempt, ...]:
         return tuple(step.last for step in self.steps.values() if step.last.is_live)

@@ -26,6 +26,7 @@ class SharedSettings(BaseSettings):
     broker_url: str = Field("redis://127.0.0.1:6379/1", description="A plain Redis for Celery's hints.")
     shards: int = Field(16, ge=1, le=99, description="Shard tags. Fixed at install: changing it loses every key.")
     artifact_url: str = Field("file:///var/lib/cohort/artifacts", description="fsspec URL of the artifact store.")
+    local_price_per_hour: float = Field(0.0, ge=0, description="Dollars an hour of the local executor costs.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
     log_format: Literal["json", "console"] = Field("json", description="How log lines look.")
 
@@ -55,6 +56,7 @@ class WorkerSettings(SharedSettings):
     model_idle_seconds: float = Field(120.0, gt=0, description="Longest pause within a reply.")
     model_total_seconds: float = Field(600.0, gt=0, description="Longest reply.")
     model_max_tokens: int = Field(8192, ge=16, description="Most completion tokens asked for in one reply.")
+    model_retry_seconds: float = Field(5.0, gt=0, description="First back-off after a failed call; it doubles.")
     price_prompt: float | None = Field(None, ge=0, description="Dollars per million prompt tokens, if not known.")
     price_completion: float | None = Field(None, ge=0, description="Dollars per million completion tokens.")
     price_cached: float | None = Field(None, ge=0, description="Dollars per million cached prompt tokens.")
@@ -70,7 +72,6 @@ class ControllerSettings(SharedSettings):
     leader_seconds: float = Field(6.0, ge=1, description="A leader silent for so long is replaced.")
     finish_seconds: float = Field(60.0, gt=0, description="How long an exited attempt may take to ship its log.")
     cancel_grace_seconds: float = Field(10.0, ge=0, description="Between SIGTERM and SIGKILL of a program.")
-    local_price_per_hour: float = Field(0.0, ge=0, description="Dollars an hour of the local executor costs.")
     controller_metrics_port: int = Field(0, ge=0, le=65535, description="Port of /metrics and /healthz; 0 is off.")
 
 
