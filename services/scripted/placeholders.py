@@ -26,7 +26,7 @@ def fill(value: Any, variables: Mapping[str, Value]) -> Any:
     match value:
         case str():
             return _fill_text(value, variables)
-        case Mapping():
+        case dict():
             return {key: fill(inner, variables) for key, inner in value.items()}
         case list() | tuple():
             return [fill(inner, variables) for inner in value]
@@ -39,7 +39,7 @@ def names_in(value: Any) -> set[str]:
     match value:
         case str():
             return {found["name"] for found in _PLACE.finditer(value) if not found["escaped"]}
-        case Mapping():
+        case dict():
             return set().union(*(names_in(inner) for inner in value.values()))
         case list() | tuple():
             return set().union(*(names_in(inner) for inner in value))

@@ -148,11 +148,11 @@ class _Walk:
         captured = self._captured(rule.when) if rule.when else {}
         if captured is None:
             return False
-        variables = {**self._variables, **captured}
+        variables = {**self._variables, **captured} if captured else self._variables
         try:
             if rule.when and not _reaches(rule.when, variables):
                 return False
-            self._variables = {**variables, **fill(rule.set, variables)}
+            self._variables = {**variables, **fill(rule.set, variables)} if rule.set else variables
         except Unfillable as error:
             raise self._unanswerable(str(error)) from error
         return True
