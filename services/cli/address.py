@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from services.cli.client import ApiClient
-from services.cli.home import home_at, read_private
+from services.cli.home import home_at, read_json
 from services.cli.problems import Usage
 from services.core.settings import ClientSettings, load
 
@@ -31,7 +31,7 @@ def address(url: str, key: str, local: Mapping[str, str]) -> Address:
 def open_api() -> Iterator[ApiClient]:
     """A client for the API that the environment, or else `cohort up`, names."""
     settings = load(ClientSettings)
-    known = read_private(home_at(settings.home).client_file)
+    known = read_json(home_at(settings.home).client_file)
     target = address(settings.url, settings.key.get_secret_value(), {name: str(known[name]) for name in known})
     api = ApiClient(target.url, target.key)
     try:

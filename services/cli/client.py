@@ -1,7 +1,8 @@
 """Cohort's REST API as the command line calls it. The one door to httpx.
 
 Requests are safe to send twice (submits carry an idempotency key, messages an id), so what fails for a moment is
-tried again a few times; the exception is making an API key. A problem document becomes `Refused`, no answer becomes `Unreachable`.
+tried again a few times; the exception is making an API key. A problem document becomes `Refused`, no answer
+`Unreachable`.
 """
 
 import time
@@ -56,6 +57,13 @@ class ApiClient:
 
     def close(self) -> None:
         self._http.close()
+
+    def is_ready(self) -> bool:
+        """Whether the API says that it can work. Asked once."""
+        try:
+            return self._http.get("/readyz").is_success
+        except httpx.TransportError:
+            return False
 
     def get(self, path: str, query: Query | None = None, read_seconds: float = READ_SECONDS) -> Json:
         """The JSON document at `path`."""

@@ -1,11 +1,13 @@
-"""What the command line takes from the environment besides `COHORT_…`: how to look, and what it passes on to services.
+"""What the command line takes from the environment besides its own settings: how to look, and what services get of it.
 
-Services started by `cohort up` get what programs need to run at all, and nothing else. Only the worker gets the keys
-of model providers: the controller's children are training programs, which shall not see them.
+Services started by `cohort up` get what programs need to run at all, and the user's `COHORT_…` settings. Only the
+worker gets the keys of model providers: the controller's children are training programs, which shall not see them.
 """
 
 import os
 from collections.abc import Mapping
+
+from services.core.settings import PREFIX
 
 _NEEDED = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"}
@@ -14,19 +16,24 @@ _NEEDED = frozenset(
 )
 _NEEDED_PREFIXES = ("LC_", "XDG_", "CUDA_", "NVIDIA_", "OMP_")
 _OURSELVES = "127.0.0.1,localhost"
-_PROVIDER_NAMES = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"})
-_PROVIDER_PREFIXES = ("AWS_", "AZURE_", "VERTEX", "GOOGLE_", "WATSONX_", "COHORT_MODEL_", "COHORT_PRICE_")
+_MODEL_KEY = f"{PREFIX}MODEL_API_KEY"
+# The client's own, and the one secret among the settings.
+_NO_TUNING = frozenset({f"{PREFIX}URL", f"{PREFIX}KEY", f"{PREFIX}HOME", _MODEL_KEY})
+_PROVIDER_NAMES = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", _MODEL_KEY})
+_PROVIDER_PREFIXES = ("AWS_", "AZURE_", "VERTEX", "GOOGLE_", "WATSONX_")
 _PROVIDER_SUFFIXES = ("_API_KEY", "_API_BASE", "_BASE_URL", "_API_TOKEN", "_API_VERSION")
 
 
 def wants_no_colour() -> bool:
     """Whether the user wants no colours (https://no-color.org) or has a terminal without them."""
-    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    environ = own()
+    return bool(environ.get("NO_COLOR")) or environ.get("TERM") == "dumb"
 
 
 def own() -> dict[str, str]:
     """A copy of this process's environment."""
-    return dict(os.environ)
+    # No settings of ours are read here, which is what the ban is for.
+    return dict(os.environ)  # noqa: TID251
 
 
 def bare(environ: Mapping[str, str]) -> dict[str, str]:
@@ -36,12 +43,17 @@ def bare(environ: Mapping[str, str]) -> dict[str, str]:
     return kept | {"NO_PROXY": without, "no_proxy": without}
 
 
-def for_worker(environ: Mapping[str, str]) -> dict[str, str]:
-    """The same, and what the model's provider asks for."""
-    return bare(environ) | {name: value for name, value in environ.items() if _is_providers(name)}
+def tuning(environ: Mapping[str, str]) -> dict[str, str]:
+    """The user's own settings of the services; no secret among them."""
+    return {name: value for name, value in environ.items() if name.startswith(PREFIX) and name not in _NO_TUNING}
+
+
+def of_provider(environ: Mapping[str, str]) -> dict[str, str]:
+    """What the provider of a model asks for: keys, addresses, regions."""
+    return {name: value for name, value in environ.items() if _is_providers(name)}
 
 
 def _is_providers(name: str) -> bool:
     if name in _PROVIDER_NAMES or name.startswith(_PROVIDER_PREFIXES):
         return True
-    return name.endswith(_PROVIDER_SUFFIXES) and not name.startswith("COHORT_")
+    return name.endswith(_PROVIDER_SUFFIXES) and not name.startswith(PREFIX)

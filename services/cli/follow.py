@@ -74,21 +74,16 @@ def follow(
     """
     last, waited, pause = after, 0.0, FIRST_PAUSE_SECONDS
     while True:
+        why = "the API closed the stream"
         try:
-            for message in open_stream(last):
+            for item in _items(open_stream(last), last):
                 if waited:
                     yield Back()
                     waited, pause = 0.0, FIRST_PAUSE_SECONDS
-                item = read_message(message)
-                if isinstance(item, Told):
-                    if item.seq <= last:
-                        continue
-                    last = item.seq
-                if item is not None:
-                    yield item
+                last = item.seq if isinstance(item, Told) else last
+                yield item
                 if isinstance(item, Ended):
                     return
-            why = "the API closed the stream"
         except Unreachable as error:
             why = str(error)
         if waited >= GIVE_UP_SECONDS:
@@ -96,6 +91,17 @@ def follow(
         yield Lost(why, pause)
         sleep(pause)
         waited, pause = waited + pause, min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+
+def _items(stream: Iterator[Message], after: int) -> Iterator[Item]:
+    for message in stream:
+        item = read_message(message)
+        if isinstance(item, Told):
+            if item.seq <= after:
+                continue
+            after = item.seq
+        if item is not None:
+            yield item
 
 
 def read_message(message: Message) -> Item | None:

@@ -37,6 +37,11 @@ class Home:
         return self.path / "redis"
 
     @property
+    def redis_config(self) -> Path:
+        """Holds Redis's password."""
+        return self.redis / "redis.conf"
+
+    @property
     def artifacts(self) -> Path:
         return self.path / "artifacts"
 
@@ -75,18 +80,23 @@ def home_at(path: Path) -> Home:
     return Home(path.expanduser().absolute())
 
 
-def write_private(path: Path, content: Any) -> None:
-    """Replace a JSON file that only its owner may read. Readers see the old content or the new one."""
+def write_private(path: Path, text: str) -> None:
+    """Replace a file that only its owner may read. Readers see the old content or the new one."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    scratch.unlink(missing_ok=True)
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        json.dump(content, file, indent=2)
-        file.write("\n")
+        file.write(text)
     os.replace(scratch, path)
 
 
-def read_private(path: Path) -> dict[str, Any]:
-    """The content of such a file; empty where there is none. Raises `Usage` where it is damaged."""
+def write_json(path: Path, content: Any) -> None:
+    """The same for a JSON document."""
+    write_private(path, json.dumps(content, indent=2) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The document in such a file; empty where there is none. Raises `Usage` where it is damaged."""
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError:

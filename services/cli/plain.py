@@ -1,4 +1,4 @@
-"""Text from logs, tools and models is hostile: nothing in it may move the cursor, change colours or hide letters. Pure."""
+"""Text from logs, tools and models is hostile: nothing in it may drive the terminal or hide letters. Pure."""
 
 import re
 import unicodedata

@@ -31,7 +31,7 @@ class Line:
 
 
 class View:
-    """Turns items into lines, one after the other. Keeps what a line depends on: the turn, half-streamed text, metrics."""
+    """Turns items into lines, one after the other, and keeps what they depend on: the turn, streamed text, metrics."""
 
     def __init__(self, look: Look) -> None:
         self._look = look

@@ -4,7 +4,7 @@ from argparse import Namespace
 from importlib.metadata import version
 
 
-def run(options: Namespace) -> int:
+def run(_options: Namespace) -> int:
     """Print the version."""
     print(f"cohort {version('cohort')}")
     return 0

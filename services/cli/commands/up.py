@@ -1,0 +1,68 @@
+"""`cohort up`: Cohort on this machine, for daily use with the user's own model, until Ctrl-C."""
+
+import signal
+from argparse import Namespace
+from pathlib import Path
+from types import FrameType
+
+from services.cli import environment
+from services.cli.home import Home, home_at
+from services.cli.output import remark
+from services.cli.programs import Given
+from services.cli.stack import Stack, Wishes, stack
+from services.core.settings import ClientSettings, load
+
+
+def run(options: Namespace) -> int:
+    """Start, say how to use it, and stay until Ctrl-C or SIGTERM."""
+    settings = load(ClientSettings)
+    home = home_at(Path(options.home) if options.home else settings.home)
+    environ = environment.own()
+    given = Given(environment.bare(environ), environment.tuning(environ), environment.of_provider(environ))
+    end_on_signals()
+    remark(f"starting in {home.path}")
+    try:
+        with stack(home, Wishes(given, port=options.port or 0), remark) as up:
+            print("\n".join(greeting(up, settings)), flush=True)
+            stay()
+    except KeyboardInterrupt:
+        remark("stopped; runs that are not over go on at the next `cohort up`")
+    return 0
+
+
+def stay() -> None:
+    """Wait until a signal ends it with `KeyboardInterrupt`."""
+    while True:
+        signal.pause()
+
+
+def end_on_signals() -> None:
+    """Let SIGTERM and a closed terminal end this process as Ctrl-C does: with everything stopped in order."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+
+
+def greeting(up: Stack, settings: ClientSettings) -> list[str]:
+    """What a user has to know once the stack is up."""
+    lines = [f"Cohort is up at {up.address.url}", f"  state in     {up.home.path} (logs in {up.home.logs})"]
+    if not up.keeps_state:
+        lines.append("  Redis        none installed: an embedded stand-in without a password, which keeps nothing")
+    if settings.model:
+        lines.append(f"  model        {settings.model}")
+    else:
+        lines.append("  model        none: set COHORT_MODEL (anthropic/…, openai/…, ollama/…, vllm/…), or name one")
+        lines.append("               with every goal: cohort submit --model …")
+    prefix = home_prefix(up.home)
+    lines.append(f'  try          {prefix}cohort submit "train a classifier on …" --follow')
+    lines.append(f"               {prefix}cohort runs")
+    lines.append("Ctrl-C stops everything; runs that are not over go on at the next `cohort up`.")
+    return lines
+
+
+def home_prefix(home: Home) -> str:
+    """What other shells have to put before `cohort` so that it finds this home."""
+    return "" if home == home_at(ClientSettings.model_fields["home"].default) else f"COHORT_HOME={home.path} "

@@ -1,0 +1,188 @@
+"""Cohort on one machine: Redis, the API, a worker and the controller as processes, and a home for what they keep."""
+
+import secrets
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+
+from services.cli import leftovers
+from services.cli.address import Address
+from services.cli.client import ApiClient
+from services.cli.home import Home, read_json, write_json, write_private
+from services.cli.problems import Usage
+from services.cli.programs import (
+    HOST,
+    Given,
+    Ports,
+    Secrets,
+    embedded_program,
+    redis_config,
+    redis_program,
+    redis_url,
+    scripted_program,
+    service_programs,
+)
+from services.cli.supervisor import Supervisor
+from services.core.apikeys import ApiKeys, BadKey, Scope
+from services.core.errors import StoreUnavailable
+from services.core.redis import connect, translated
+
+DEFAULT_PORT = 8470
+TENANT = "local"
+REDIS_SECONDS = 30.0
+READY_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user asked for. `port` 0: the last one, the usual one or any that is free, in this order."""
+
+    given: Given = field(repr=False)
+    port: int = 0
+    scripted: bool = False
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack that is up."""
+
+    home: Home
+    address: Address
+    ports: Ports
+    keeps_state: bool
+    supervisor: Supervisor
+
+
+@contextmanager
+def stack(home: Home, wishes: Wishes, say: Callable[[str], None]) -> Iterator[Stack]:
+    """Start everything, hand it over when it is ready, and stop it in order at the end.
+
+    Raises `Usage` where the home is in use or the port taken, `StartFailed` where a program does not come up.
+    """
+    home.make()
+    with home.claimed():
+        before = read_json(home.stack_file)
+        _end_leftovers(before, say)
+        ports = _ports(before, wishes)
+        supervisor = Supervisor(home.logs, say, lambda pids: _write_down(home, ports, pids))
+        try:
+            yield _started(home, ports, wishes, supervisor)
+        finally:
+            supervisor.stop()
+
+
+def _started(home: Home, ports: Ports, wishes: Wishes, supervisor: Supervisor) -> Stack:
+    known = _secrets(home)
+    server = shutil.which("redis-server")
+    if server is None:
+        supervisor.start(embedded_program(ports, wishes.given))
+    else:
+        write_private(home.redis_config, redis_config(home, ports, known))
+        supervisor.start(redis_program(home, server, wishes.given))
+    url = redis_url(ports, known)
+    supervisor.wait_for("redis", lambda: _answers(url), REDIS_SECONDS)
+    address = Address(ports.api_url, _local_key(home, url))
+    write_json(home.client_file, {"url": address.url, "key": address.key})
+    if wishes.scripted:
+        supervisor.start(scripted_program(ports, wishes.given))
+    for program in service_programs(home, ports, known, wishes.given):
+        supervisor.start(program)
+    with closing(ApiClient(address.url, address.key)) as api:
+        supervisor.wait_for("api", api.is_ready, READY_SECONDS)
+    if wishes.scripted:
+        supervisor.wait_for("scripted", lambda: _listens(ports.scripted), READY_SECONDS)
+    supervisor.watch()
+    return Stack(home, address, ports, server is not None, supervisor)
+
+
+def _secrets(home: Home) -> Secrets:
+    """The home's secrets, made at its first start."""
+    known = read_json(home.secrets_file)
+    if not known:
+        known = {"runner": secrets.token_hex(32), "redis": secrets.token_hex(32)}
+        write_json(home.secrets_file, known)
+    return Secrets(runner=str(known["runner"]), redis=str(known["redis"]))
+
+
+def _local_key(home: Home, url: str) -> str:
+    """The key that was written down if it is still good, else a new one."""
+    client = connect(url, client_name="cohort-up")
+    try:
+        keys = ApiKeys(client)
+        known = str(read_json(home.client_file).get("key", ""))
+        try:
+            keys.check(known)
+        except BadKey:
+            return keys.create(TENANT, [Scope.ADMIN], "cohort up")[1]
+        return known
+    finally:
+        client.close()
+
+
+def _ports(before: dict[str, object], wishes: Wishes) -> Ports:
+    # Programs of runs that went on while the stack was down know the API by its old port.
+    if wishes.port:
+        if not _is_free(wishes.port):
+            raise Usage(f"port {wishes.port} is taken; give another with --port, or none")
+        api = wishes.port
+    else:
+        api = next((port for port in (_number(before.get("api")), DEFAULT_PORT) if port and _is_free(port)), 0)
+    fresh = _free_ports(3)
+    last_redis = _number(before.get("redis"))
+    redis = last_redis if last_redis and _is_free(last_redis) else fresh[1]
+    return Ports(api=api or fresh[0], redis=redis, scripted=fresh[2] if wishes.scripted else 0)
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _free_ports(count: int) -> list[int]:
+    probes = [socket.create_server((HOST, 0)) for _ in range(count)]
+    try:
+        return [int(probe.getsockname()[1]) for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server((HOST, port)).close()
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+def _end_leftovers(before: dict[str, object], say: Callable[[str], None]) -> None:
+    births = before.get("births")
+    if isinstance(births, dict):
+        ended = leftovers.end({int(pid): int(started) for pid, started in births.items()})
+        if ended:
+            say(f"ended {len(ended)} process(es) that an earlier start had left behind")
+
+
+def _write_down(home: Home, ports: Ports, pids: dict[str, int]) -> None:
+    births = {pid: birth for pid in pids.values() if (birth := leftovers.birth(pid)) is not None}
+    write_json(home.stack_file, {"api": ports.api, "redis": ports.redis, "pids": pids, "births": births})
+
+
+def _answers(url: str) -> bool:
+    client = connect(url, client_name="cohort-up")
+    try:
+        with translated():
+            return bool(client.ping())
+    except StoreUnavailable:
+        return False
+    finally:
+        client.close()
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
