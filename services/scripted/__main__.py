@@ -8,7 +8,7 @@ from pathlib import Path
 import uvicorn
 
 from services.scripted.app import build_app
-from services.scripted.playbook import PlaybookInvalid, load_playbooks
+from services.scripted.loading import PlaybookInvalid, load_playbooks
 
 SHIPPED = Path(__file__).parent / "playbooks"
 BACKLOG = 2048

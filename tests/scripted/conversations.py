@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import services.scripted
-from services.scripted.playbook import Playbook, load_playbook
+from services.scripted.loading import load_playbook
+from services.scripted.playbook import Playbook
 from services.scripted.replay import Reply, next_reply
 
 SHIPPED = Path(services.scripted.__file__).parent / "playbooks"

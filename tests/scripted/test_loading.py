@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.scripted.playbook import PlaybookInvalid, load_playbook, load_playbooks
+from services.scripted.loading import PlaybookInvalid, load_playbook, load_playbooks
 from tests.scripted.conversations import MINE, SHIPPED, playbook_of, write_playbook
 
 HEAD = "about: a\nstart: one\nstates:\n"
