@@ -80,7 +80,7 @@ _CANCEL_POLL_SECONDS = 2.0
 def next_action(state: RunState, talk: Sequence[Talk], now: float, strikes: int, slice_is_over: bool) -> Action:
     """The one thing to do now. `now` is seconds since the epoch."""
     if state.status is Status.CANCELLING:
-        return Leave(_CANCEL_POLL_SECONDS) if state.live_attempts() else End()
+        return _ending(state)
     if now >= state.ends_at:
         return WindUp(Reason.DEADLINE, "the run's time is up")
     if strikes >= _POISON_STRIKES:
@@ -95,6 +95,12 @@ def next_action(state: RunState, talk: Sequence[Talk], now: float, strikes: int,
     if state.status is Status.NEEDS_HUMAN:
         return Leave(max(0.0, state.ends_at - now))
     return _running(state, talk, slice_is_over)
+
+
+def _ending(state: RunState) -> Action:
+    if state.model_call is not None:
+        return Settle()
+    return Leave(_CANCEL_POLL_SECONDS) if state.live_attempts() else End()
 
 
 def _running(state: RunState, talk: Sequence[Talk], slice_is_over: bool) -> Action:
