@@ -61,7 +61,7 @@ def test_the_whole_story_ends_with_a_model_that_holds_on_hidden_images(
         assert (file["labels"] == hidden[3]).mean() > 0.96
 
     measured = bench.finished["metrics"]["val_accuracy"]
-    assert f"val_accuracy={measured:.4f} correct=" in bench.ended["evaluate"][0]
+    assert f"val_accuracy={measured:.4f}" in bench.ended["evaluate"][0]
     assert f"| Validation accuracy | {measured:.4f} (" in (bench.directory / "MODEL_CARD.md").read_text()
     assert bench.finished["artifacts"] == ["train/model.npz", "MODEL_CARD.md", "predict.py"]
 
@@ -78,7 +78,7 @@ TRACE = f"""Step train, attempt 1: failed
     canvas[:, 2:-2, 2:-2] = images.reshape(-1, 8, 8)
 {ERROR}
 """
-ACCURACY = "Step evaluate, attempt 1: succeeded\nlabelled 287 images\nval_accuracy={} correct=280 of=287"
+ACCURACY = "Step evaluate, attempt 1: succeeded\nlabelled 287 images\nall: 280 of 287 correct\nval_accuracy={}"
 
 
 @pytest.mark.parametrize(

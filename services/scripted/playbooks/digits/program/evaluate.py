@@ -27,8 +27,9 @@ def main(model: str) -> None:
     right = predicted(model, images[held_out]) == labels[held_out]
     for digit in range(10):
         mine = labels[held_out] == digit
-        print(f"digit={digit} correct={right[mine].sum()} of={mine.sum()}")
-    print(f"val_accuracy={right.mean():.4f} correct={right.sum()} of={len(right)}")
+        print(f"digit {digit}: {right[mine].sum()} of {mine.sum()} correct")
+    print(f"all: {right.sum()} of {len(right)} correct")
+    print(f"val_accuracy={right.mean():.4f}")
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def main() -> None:
     epochs = options.epochs
     if options.smoke:
         rows, epochs = rows[:SMOKE_ROWS], SMOKE_EPOCHS
-    print(f"rows={len(rows)} held_out={len(held_out)} epochs={epochs} seed={options.seed}", flush=True)
+    print(f"{len(rows)} rows to train on, {len(held_out)} held out, {epochs} epochs, seed {options.seed}", flush=True)
     network = train(scale(images), labels, rows, held_out, epochs, options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
     network.save(options.out / "model.npz")
