@@ -62,7 +62,7 @@ def test_the_whole_story_ends_with_a_model_that_holds_on_hidden_images(
 
     measured = bench.finished["metrics"]["val_accuracy"]
     assert f"val_accuracy={measured:.4f}" in bench.ended["evaluate"][0]
-    assert f"| Validation accuracy | {measured:.4f} (" in (bench.directory / "MODEL_CARD.md").read_text()
+    assert f"| Validation accuracy | {measured:.4f} |" in (bench.directory / "MODEL_CARD.md").read_text()
     assert bench.finished["artifacts"] == ["train/model.npz", "MODEL_CARD.md", "predict.py"]
 
 
