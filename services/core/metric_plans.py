@@ -53,7 +53,8 @@ class Plans:
         form = _NUMBER.sub("\0", text) if len(text) <= _MAX_FORM else text
         if form in self._plans:
             plan = self._plans[form]
-            return self._read(text) if plan is None else _fill(plan, _NUMBER.findall(text))
+            filled = _fill(plan, _NUMBER.findall(text)) if plan else None
+            return self._read(text) if filled is None else filled
         found = self._read(text)
         if len(self._plans) < _MAX_PLANS and len(text) <= _MAX_FORM:
             self._remember(form, text, found)
@@ -68,10 +69,10 @@ class Plans:
             return
         self._once.discard(form)
         plan = self._plan(text)
-        numbers = _NUMBER.findall(text)
-        # A form whose numbers are part of names, or that a style reads by its numbers after all, shows here.
-        is_sound = plan is not None and list(map(repr, _fill(plan, numbers))) == list(map(repr, found))
-        self._plans[form] = plan if is_sound else None
+        filled = _fill(plan, _NUMBER.findall(text)) if plan else None
+        # A form whose numbers are part of names, or that a style reads by its numbers after all, shows here. NaN is
+        # compared by how it is written.
+        self._plans[form] = plan if filled is not None and repr(filled) == repr(found) else None
 
     def _plan(self, text: str) -> Plan | None:
         count = 0
@@ -104,9 +105,8 @@ def _unmark(value: T, count: int) -> Mark | T:
     return Mark(index) if 0 <= index < count else value
 
 
-def _fill(plan: Plan, numbers: list[str]) -> list[Metric]:
-    if not plan.series:
-        return []
+def _fill(plan: Plan, numbers: list[str]) -> list[Metric] | None:
+    """The metrics of a line; None if a coordinate is out of any range, which `read` may understand otherwise."""
     step, epoch, rank = plan.step, plan.epoch, plan.rank
     if isinstance(step, Mark):
         step = whole(float(numbers[step.position]))
@@ -114,9 +114,9 @@ def _fill(plan: Plan, numbers: list[str]) -> list[Metric]:
         epoch = finite(float(numbers[epoch.position]))
     if isinstance(rank, Mark):
         rank = whole(float(numbers[rank.position]))
+    if (step is None, epoch is None, rank is None) != (plan.step is None, plan.epoch is None, plan.rank is None):
+        return None
     return [
-        Metric(
-            name, float(numbers[value.position]) if isinstance(value, Mark) else value, step, epoch, rank, plan.split
-        )
-        for name, value in plan.series
+        Metric(name, float(numbers[at.position]) if isinstance(at, Mark) else at, step, epoch, rank, plan.split)
+        for name, at in plan.series
     ]
