@@ -12,7 +12,7 @@ from services.core.keys import Keys
 from services.core.payload import Payloads
 from services.core.redis import Client, connect
 from services.core.store import RunStore
-from tests.servers import RedisServer
+from tests.servers import EmbeddedRedis, RedisCluster, RedisServer
 from tests.servers import wait_until as _wait_until
 
 
@@ -53,6 +53,39 @@ def broker_url(redis_server: RedisServer) -> str:
 def client(redis_url: str) -> Iterator[Client]:
     """A client as the services have it."""
     client = connect(redis_url)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    """One Redis Cluster for each process of pytest, started by the first test that asks. `any_client` empties it."""
+    cluster = RedisCluster(tmp_path_factory.mktemp("cluster"))
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def embedded_redis() -> Iterator[EmbeddedRedis]:
+    """One embedded Redis for each process of pytest. `any_client` empties it."""
+    server = EmbeddedRedis()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["redis", "embedded", "cluster"])
+def any_client(request: pytest.FixtureRequest) -> Iterator[Client]:
+    """A client of each Redis that Cohort runs on: a single one, the embedded one, a cluster. Empty."""
+    match request.param:
+        case "redis":
+            client = connect(request.getfixturevalue("redis_url"))
+        case "embedded":
+            client = connect(request.getfixturevalue("embedded_redis").url)
+            client.flushall()
+        case _:
+            cluster: RedisCluster = request.getfixturevalue("redis_cluster")
+            cluster.flush()
+            client = connect(cluster.url, cluster=True)
     yield client
     client.close()
 

@@ -1,10 +1,11 @@
-"""Real servers for the tests: each on a free port with a directory of its own, gone with the process that asked for it."""
+"""Real servers for the tests: each on a free port, with a directory of its own, gone with the tests' process."""
 
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -54,9 +55,8 @@ def bound_to_us(command: Sequence[str]) -> list[str]:
 class RedisServer:
     """A redis-server that keeps its data in an append-only file, and that may be killed, restarted and paused."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
@@ -77,11 +77,11 @@ class RedisServer:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def start(self) -> None:
-        """Start on a free port: at first any, later always the same one."""
+    def start(self, *options: str) -> None:
+        """Start on a free port: at first any, later always the same one. `options` are the server's own."""
         for _ in range(_START_TRIES):
             port = self.port or free_port()
-            if self._started(port):
+            if self._started(port, options):
                 self.port = port
                 return
         raise AssertionError(f"redis-server does not start: {self._log()}")
@@ -105,11 +105,11 @@ class RedisServer:
         """Go on after `pause`."""
         os.kill(self.pid, signal.SIGCONT)
 
-    def _started(self, port: int) -> bool:
+    def _started(self, port: int, options: Sequence[str]) -> bool:
         self._directory.mkdir(parents=True, exist_ok=True)
         command = [program("redis-server", "redis-server"), "--port", str(port), "--bind", "127.0.0.1"]
         command += ["--dir", str(self._directory), "--logfile", "redis.log", "--loglevel", "notice", "--save", ""]
-        command += ["--appendonly", "yes", "--appendfsync", "everysec", *self._options]
+        command += ["--appendonly", "yes", "--appendfsync", "everysec", *options]
         self._process = process = subprocess.Popen(bound_to_us(command), stdin=subprocess.DEVNULL)
 
         def answers_or_is_gone() -> bool:
@@ -121,6 +121,65 @@ class RedisServer:
     def _log(self) -> str:
         path = self._directory / "redis.log"
         return path.read_text(errors="replace")[-2000:] if path.exists() else "it wrote no log"
+
+
+class EmbeddedRedis:
+    """What stands in for Redis where none is installed; it keeps nothing."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        command = [sys.executable, "-m", "services.cli.embedded", "--port", str(self.port)]
+        self._process = subprocess.Popen(bound_to_us(command), stdin=subprocess.DEVNULL)
+        wait_until(self._answers, _START_SECONDS, "the embedded Redis answers")
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, "the embedded Redis ended"
+        with redis.Redis(port=self.port, socket_timeout=2) as client:
+            try:
+                return bool(client.ping())
+            except redis.RedisError:
+                return False
+
+
+class RedisCluster:
+    """Three masters on this machine that share the 16,384 slots of a Redis Cluster."""
+
+    def __init__(self, directory: Path) -> None:
+        self._nodes = [RedisServer(directory / str(number)) for number in range(3)]
+        for node in self._nodes:
+            node.start("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+        addresses = [f"127.0.0.1:{node.port}" for node in self._nodes]
+        command = [program("redis-cli", "redis-tools"), "--cluster", "create", *addresses, "--cluster-yes"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=60)
+        wait_until(lambda: all(map(self._is_whole, self._nodes)), _START_SECONDS, "every node sees the cluster whole")
+
+    @property
+    def url(self) -> str:
+        return self._nodes[0].url
+
+    def flush(self) -> None:
+        """Empty every node."""
+        for node in self._nodes:
+            with redis.Redis(port=node.port) as client:
+                client.flushall()
+
+    def stop(self) -> None:
+        for node in self._nodes:
+            node.kill()
+
+    @staticmethod
+    def _is_whole(node: RedisServer) -> bool:
+        with redis.Redis(port=node.port, decode_responses=True) as client:
+            info = client.execute_command("CLUSTER INFO")
+        return info["cluster_state"] == "ok" and info["cluster_known_nodes"] == "3"
 
 
 def pid_of_redis(port: int) -> int | None:

@@ -54,6 +54,10 @@ def celery_app(broker_url: str) -> Celery:
             "unacked_restore_interval": 10,
             "unacked_restore_throttle": 1,
             "global_keyprefix": "q:",
+            # Who publishes finds a broker that is away at once; by default they would wait for six seconds.
+            "max_retries": 1,
+            "interval_start": 0,
+            "interval_step": 0.1,
         },
     )
     return app

@@ -27,7 +27,7 @@ def check(secret: str, attempt: str, token: str, now: float | None = None) -> No
     """Raise `BadToken` unless `token` was issued for `attempt` and is still good."""
     head, _, signature = token.rpartition(".")
     parts = head.split(".")
-    if len(parts) != 3 or not hmac.compare_digest(signature, _sign(secret, head)):
+    if len(parts) != 3 or not hmac.compare_digest(signature.encode(), _sign(secret, head).encode()):
         raise BadToken("this is no token of ours for the runner's ingest")
     if parts[1] != attempt:
         raise BadToken("this token belongs to another attempt")
