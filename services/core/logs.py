@@ -46,7 +46,7 @@ class WrongOffset(CohortError):
 
 @dataclass(frozen=True)
 class Segment:
-    """A stored piece of a log. Its checksum keeps a late writer of other bytes from replacing a piece that is in use."""
+    """A stored piece of a log. Its checksum keeps a late writer of other bytes from replacing one that is in use."""
 
     offset: int
     length: int
@@ -111,7 +111,7 @@ class LogStore:
     def compact(self, attempt: str) -> None:
         """Bring a closed log into few large segments and delete what isn't its own. An open one is left as it is.
 
-        Holds `PART_BYTES` in memory. Safe to repeat, and to kill at any point. Raises `Stale` if another one was faster.
+        Holds `PART_BYTES` in memory. Safe to repeat, and to kill at any point. Raises `Stale` if another was faster.
         """
         window = self._window(attempt, 0, 2**53)
         if window.is_open or not window.size:
@@ -171,11 +171,11 @@ class LogStore:
                 continue
         return self._read(attempt, offset, limit)
 
-    def stream(self, attempt: str, offset: int = 0) -> Iterator[bytes]:
-        """The log from `offset` to where it ends now, in pieces."""
-        size = self.size(attempt)
-        while offset < size:
-            data = self.read(attempt, offset, min(_CHUNK_BYTES, size - offset))
+    def stream(self, attempt: str, offset: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The log from `offset` to `end`, or to where it ends now, in pieces."""
+        stop = self.size(attempt) if end is None else end
+        while offset < stop:
+            data = self.read(attempt, offset, min(_CHUNK_BYTES, stop - offset))
             if not data:
                 return
             yield data

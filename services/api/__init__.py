@@ -1,0 +1,1 @@
+"""The REST API, the streams of events, and the runner's ingest. Never imports the worker."""

@@ -1,0 +1,47 @@
+"""The application, built from its parts."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+from fastapi import FastAPI
+
+from services.api import (
+    artifacts,
+    events,
+    health,
+    ingest,
+    keys,
+    messages,
+    openapi,
+    problems,
+    runs,
+    steps,
+    workspace,
+)
+from services.api.edge import Edge
+from services.api.parts import Parts
+
+_RESOURCES = (runs, events, messages, steps, artifacts, workspace, keys, ingest, health)
+
+
+def create_app(parts: Parts) -> FastAPI:
+    """An ASGI application. It listens to Redis for as long as its lifespan is open."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # Endpoints wait for Redis on threads; AnyIO's 40 would be the narrowest place under load.
+        anyio.to_thread.current_default_thread_limiter().total_tokens = parts.bounds.threads
+        async with parts.hub.listening():
+            yield
+
+    app = FastAPI(
+        title="Cohort", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
+    app.state.parts = parts
+    app.add_middleware(Edge, metrics=parts.metrics)
+    problems.install(app)
+    for resource in _RESOURCES:
+        app.include_router(resource.router)
+    app.openapi = openapi.document(app)  # type: ignore[method-assign]
+    return app

@@ -1,0 +1,28 @@
+"""Server-sent events as bytes, and the answer that carries them."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from pydantic_core import to_json
+from starlette.responses import StreamingResponse
+
+KEEP_ALIVE = b": keep-alive\n\n"
+# A client waits so many milliseconds before it asks again, here: after a stream that ends because this process does.
+GOODBYE = b"retry: 1000\n\n"
+
+
+def frame(event: str, data: Any, ident: int | None = None) -> bytes:
+    """One event. `data` becomes one line of JSON, so no text in it can end the event or forge another."""
+    return framed(event, to_json(data, inf_nan_mode="strings"), ident)
+
+
+def framed(event: str, line: bytes, ident: int | None = None) -> bytes:
+    """The same for data that is one line of JSON already."""
+    head = b"" if ident is None else b"id: %d\n" % ident
+    return b"%sevent: %s\ndata: %s\n\n" % (head, event.encode(), line)
+
+
+def stream(frames: AsyncIterator[bytes]) -> StreamingResponse:
+    """The answer that sends `frames` as they come, past every buffer on the way."""
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(frames, media_type="text/event-stream", headers=headers)

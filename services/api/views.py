@@ -1,0 +1,185 @@
+"""What clients are shown: the stored records, with what programs would otherwise have to work out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, Field, computed_field
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from services.core.apikeys import Scope
+from services.core.observations import Metric, Progress
+from services.core.records import MICRODOLLARS, Attempt, FileRef, RunState, Spend
+
+# What FastAPI takes as descriptions of answers, by status.
+Responses = dict[int | str, dict[str, Any]]
+
+
+class SpendView(Spend):
+    """What a run has used."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def tokens(self) -> int:
+        """Prompt and completion tokens together."""
+        return self.prompt_tokens + self.completion_tokens
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def dollars(self) -> float:
+        """Model calls and steps together."""
+        return self.microdollars / MICRODOLLARS
+
+
+class RunView(RunState):
+    """A run as it stands now."""
+
+    spend: SpendView = SpendView()
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code for CI; null while the run goes on by itself."""
+        return super().exit_code
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def links(self) -> dict[str, str]:
+        """Where to go on from here."""
+        return links(self.run)
+
+
+class RunPage(BaseModel):
+    """Some runs, newest first. The rest begins at `next_cursor`; null where there is none."""
+
+    items: list[RunView]
+    next_cursor: str | None
+
+
+class Accepted(BaseModel):
+    """The run that a goal became. The same for every repetition of the request."""
+
+    run: str
+    links: dict[str, str]
+
+
+class Acknowledged(BaseModel):
+    """What was asked for is on record."""
+
+    run: str
+    status: str
+    message_id: str | None = None
+
+
+class EventView(BaseModel):
+    """One entry of a run's log."""
+
+    event_type: str
+    data: Any
+    run: str
+    seq: int
+    time: float
+    turn: int
+
+
+class EventPage(BaseModel):
+    """Events in order; go on with `after=next_after`."""
+
+    items: list[EventView]
+    next_after: int
+
+
+class AttemptView(Attempt):
+    """One execution of a step, with what is known of it while it lives."""
+
+    progress: Progress | None = None
+    metrics_count: int = 0
+    metrics_dropped: int = 0
+    heartbeat: float | None = None
+    last_output: float | None = None
+    warnings: list[str] = Field(default_factory=list)
+
+
+class StepView(BaseModel):
+    """A program the run executes, and every attempt at it."""
+
+    name: str
+    cancelling: bool
+    attempts: list[AttemptView]
+
+
+class StepList(BaseModel):
+    items: list[StepView]
+
+
+class MetricPage(BaseModel):
+    """Values in the order in which they came; go on with `start=next_start`, null at the end of what there is now."""
+
+    attempt: str
+    items: list[Metric]
+    next_start: int | None
+    dropped: int
+
+
+class ArtifactView(FileRef):
+    """A file that the run made. `step` is null for what the agent handed over at the end."""
+
+    step: str | None = None
+
+
+class ArtifactList(BaseModel):
+    items: list[ArtifactView]
+
+
+class EntryView(FileRef):
+    """A file in a workspace; `mode` is 420 (rw-r--r--) or 493 (rwxr-xr-x)."""
+
+    mode: int
+
+
+class WorkspaceView(BaseModel):
+    """One version of a run's files."""
+
+    snapshot: str
+    entries: list[EntryView]
+
+
+class KeyView(BaseModel):
+    """An API key without its secret."""
+
+    id: str
+    tenant: str
+    name: str
+    scopes: list[Scope]
+    created: float
+    revoked: float | None = None
+
+
+class NewKey(KeyView):
+    """An API key with the text that is shown this once: `secret` is what goes behind `Bearer`."""
+
+    secret: str
+
+
+class KeyList(BaseModel):
+    items: list[KeyView]
+
+
+def links(run: str) -> dict[str, str]:
+    """Where a run's parts are."""
+    base = f"/v1/runs/{run}"
+    parts = ("events", "messages", "cancel", "steps", "artifacts", "workspace", "trace")
+    return {"self": base, **{part: f"{base}/{part}" for part in parts}}
+
+
+def view(state: RunState) -> RunView:
+    """The state as clients see it. The records inside are shared, not copied."""
+    return RunView.model_construct(**{**dict(state), "spend": SpendView.model_construct(**dict(state.spend))})
+
+
+def answer(
+    body: BaseModel | Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """`body` as JSON, in one go and past FastAPI's second validation. What is no number is a string, or null."""
+    data = body.model_dump_json().encode() if isinstance(body, BaseModel) else to_json(body, inf_nan_mode="strings")
+    return Response(data, status, headers, "application/json")
