@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from services.cli.client import ApiClient
 from services.cli.home import home_at, read_json
@@ -24,7 +25,18 @@ def address(url: str, key: str, local: Mapping[str, str]) -> Address:
         raise Usage("no API is known: start one with `cohort up`, or set COHORT_URL and COHORT_KEY")
     if not key and url and url.rstrip("/") != local.get("url"):
         raise Usage(f"no key for {url}: set COHORT_KEY")
-    return Address(url or local["url"], key or local["key"])
+    return Address(_checked(url or local["url"]), key or local["key"])
+
+
+def _checked(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise Usage(f"{url!r} is no address of an API; COHORT_URL is like http://127.0.0.1:8470")
+    return url
 
 
 @contextmanager

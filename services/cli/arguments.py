@@ -161,7 +161,6 @@ def _keys(commands: _Commands) -> None:
         choices=SCOPES,
         help="what it may do; may be repeated (default: submit, read and cancel)",
     )
-    create.add_argument("--tenant", help="who pays and may see (default: your own)")
     _json(create)
     _json(inner.add_parser("list", help="list keys, without their secrets"))
     inner.add_parser("revoke", help="make a key useless").add_argument("id", help="the key's id")

@@ -53,7 +53,7 @@ class ApiClient:
                 trust_env=not self.url.startswith(_LOOPBACK),
             )
         except (httpx.InvalidURL, UnicodeEncodeError) as error:
-            raise Usage(f"the API's address or key is not usable ({error}); check COHORT_URL and COHORT_KEY") from error
+            raise Usage("the API's address or key is not usable; check COHORT_URL and COHORT_KEY") from error
 
     def close(self) -> None:
         self._http.close()
@@ -143,8 +143,6 @@ def _retry_after(response: httpx.Response, pause: float) -> float:
 def _translated(url: str) -> Iterator[None]:
     try:
         yield
-    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-        raise Usage(f"{url!r} is no address of an API; COHORT_URL is like http://127.0.0.1:8470") from error
     except httpx.TimeoutException as error:
         raise Unreachable(f"no answer from {url} in time; is it up, and is the address right?") from error
     except httpx.ConnectError as error:

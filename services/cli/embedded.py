@@ -8,15 +8,11 @@ import argparse
 from fakeredis import TcpFakeServer
 
 
-class _Server(TcpFakeServer):
-    # A client that stays connected must not keep the process from ending.
-    daemon_threads = True
-
-
 def main() -> None:
     options = argparse.ArgumentParser(prog="python -m services.cli.embedded")
     options.add_argument("--port", type=int, required=True)
-    server = _Server(("127.0.0.1", options.parse_args().port), server_type="redis", server_version=(7, 0))
+    server = TcpFakeServer(("127.0.0.1", options.parse_args().port), server_type="redis", server_version=(7, 0))
+    # A client that stays connected must not keep the process from ending.
     server.daemon_threads = True
     server.serve_forever()
 

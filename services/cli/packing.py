@@ -45,8 +45,7 @@ def packed(files: dict[str, Path]) -> Iterator[BinaryIO]:
     entries = [_entry(target, files[target]) for target in sorted(files)]
     where = {entry.sha256: files[entry.path] for entry in entries}
     with tempfile.TemporaryFile() as archive:
-        for chunk in pack(entries, lambda sha256: where[sha256].open("rb")):
-            archive.write(chunk)
+        archive.writelines(pack(entries, lambda sha256: where[sha256].open("rb")))
         archive.seek(0)
         yield archive
 
@@ -61,8 +60,7 @@ def lay_out(archive: BinaryIO, directory: Path) -> int:
         target = directory / member.path
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as file:
-            for chunk in member.chunks:
-                file.write(chunk)
+            file.writelines(member.chunks)
         if member.mode == EXECUTABLE_MODE:
             target.chmod(target.stat().st_mode | 0o111)
         count += 1

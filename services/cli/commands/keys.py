@@ -26,7 +26,7 @@ def run(options: Namespace) -> int:
 
 def _create(api: ApiClient, options: Namespace) -> None:
     body = {"name": options.name, "scopes": options.scope or _DEFAULT_SCOPES}
-    created = api.post("/v1/keys", body | ({"tenant": options.tenant} if options.tenant else {}), repeat=False)
+    created = api.post("/v1/keys", body, repeat=False)
     if options.json:
         print_json(created)
         return

@@ -11,49 +11,36 @@ from collections.abc import Iterator
 
 from services.cli.address import open_api
 from services.cli.client import ApiClient, Query, path_of
+from services.cli.fetching import log_pieces
 from services.cli.follow import FIRST_PAUSE_SECONDS, GIVE_UP_SECONDS, LONGEST_PAUSE_SECONDS
 from services.cli.output import remark
 from services.cli.plain import plain
 from services.cli.problems import INTERRUPTED, Unreachable
 
-_PIECE = 1 << 20
-
 
 def run(options: Namespace) -> int:
     """Copy the log to stdout; with -f until the attempt is over."""
-    path = path_of("v1", "runs", options.run, "steps", options.step, "log")
-    query = {} if options.attempt is None else {"attempt": options.attempt}
     with open_api() as api:
-        offset = _copy(api, path, query)
-        if not options.follow:
-            return 0
         try:
-            for text in _followed(api, f"{path}/stream", query, offset):
-                _write(text.encode())
+            offset = 0
+            for piece in log_pieces(api, options.run, options.step, options.attempt):
+                _write(piece)
+                offset += len(piece)
+            if options.follow:
+                path = path_of("v1", "runs", options.run, "steps", options.step, "log", "stream")
+                query = {} if options.attempt is None else {"attempt": options.attempt}
+                for text in _followed(api, path, query, offset):
+                    _write(text.encode())
         except KeyboardInterrupt:
             remark("detached; the program goes on")
             return INTERRUPTED
     return 0
 
 
-def _copy(api: ApiClient, path: str, query: Query) -> int:
-    """Write what there is at this moment; the offset after it."""
-    offset = 0
-    while True:
-        with api.download(path, {**query, "offset": offset, "limit": _PIECE}) as part:
-            got = 0
-            for chunk in part.chunks:
-                _write(chunk)
-                got += len(chunk)
-            size = int(part.headers.get("x-log-size", offset + got))
-        offset += got
-        if not got or offset >= size:
-            return offset
-
-
 def _followed(api: ApiClient, path: str, query: Query, offset: int) -> Iterator[str]:
     waited, pause = 0.0, FIRST_PAUSE_SECONDS
     while True:
+        why = "the API closed the stream"
         try:
             for message in api.stream(path, query, last_id=str(offset)):
                 waited, pause = 0.0, FIRST_PAUSE_SECONDS
@@ -62,7 +49,6 @@ def _followed(api: ApiClient, path: str, query: Query, offset: int) -> Iterator[
                 if message.event == "log":
                     offset = int(message.id)
                     yield str(json.loads(message.data)["text"])
-            why = "the API closed the stream"
         except Unreachable as error:
             why = str(error)
         if waited >= GIVE_UP_SECONDS:

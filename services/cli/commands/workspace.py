@@ -36,8 +36,7 @@ def _get(api: ApiClient, run_id: str, output: str) -> int:
     # Asked for whole first: what arrives only in part is never left at the place the user named.
     with tempfile.TemporaryFile() as archive:
         with api.download(path_of("v1", "runs", run_id, "workspace", "archive")) as body:
-            for chunk in body.chunks:
-                archive.write(chunk)
+            archive.writelines(body.chunks)
         archive.seek(0)
         if output == "-":
             shutil.copyfileobj(archive, sys.stdout.buffer)
