@@ -10,7 +10,8 @@ from typing import Any
 
 from services.core.records import RunState
 from services.core.store import Talk
-from services.worker.model import Message, RawCall
+from services.worker.model import Message
+from services.worker.reply import RawCall
 
 REPLY = -1
 NOTE = 9_000

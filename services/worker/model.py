@@ -4,18 +4,20 @@ No retries happen in here: whether and when a call is made again is the engine's
 follows from its type and status code, never from its text.
 """
 
+import json
 import os
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import httpx
 
-from services.core.errors import CohortError
+from services.worker.failures import Failure, ModelFailed, causes_of, failure_of_status, retry_after
+from services.worker.prices import FREE, Price
+from services.worker.reply import Parts, Reply, encodable
 
 Message = dict[str, Any]
 
@@ -27,80 +29,6 @@ LOCAL_SERVERS = {
     "llamacpp": "http://127.0.0.1:8080/v1",
     "scripted": "",
 }
-_MICRODOLLARS_PER_TOKEN = 1.0  # dollars per million tokens are microdollars per token
-
-
-class Failure(StrEnum):
-    """What kind of thing went wrong with a call."""
-
-    RATE_LIMITED = "rate_limited"
-    OVERLOADED = "overloaded"
-    CONNECTION = "connection"
-    TIMEOUT = "timeout"
-    RUBBISH = "rubbish"
-    AUTH = "auth"
-    CREDIT = "credit"
-    REFUSED = "refused"
-    CONTEXT = "context"
-    INTERRUPTED = "interrupted"
-    UNKNOWN_OUTCOME = "unknown_outcome"
-
-
-class ModelFailed(CohortError):
-    """A call that gave no reply. `retry_after` is what the provider asked for, in seconds."""
-
-    def __init__(self, kind: Failure, detail: str, retry_after: float | None = None) -> None:
-        super().__init__(detail)
-        self.kind = kind
-        self.retry_after = retry_after
-
-
-@dataclass(frozen=True)
-class RawCall:
-    """A tool call as the model wrote it; `arguments` should be a JSON object and may be anything."""
-
-    id: str
-    name: str
-    arguments: str
-
-
-@dataclass(frozen=True)
-class Usage:
-    """Tokens of one call. `cached` is the part of `prompt` that the provider had in its cache."""
-
-    prompt: int = 0
-    completion: int = 0
-    cached: int = 0
-
-
-@dataclass(frozen=True)
-class Reply:
-    """A complete answer of the model."""
-
-    text: str
-    calls: tuple[RawCall, ...]
-    finish_reason: str
-    usage: Usage
-    latency_ms: int
-    first_token_ms: int
-
-
-@dataclass(frozen=True)
-class Price:
-    """Dollars per million tokens."""
-
-    prompt: float
-    completion: float
-    cached: float
-
-    def microdollars(self, usage: Usage) -> int:
-        """What `usage` costs."""
-        fresh = usage.prompt - usage.cached
-        total = fresh * self.prompt + usage.cached * self.cached + usage.completion * self.completion
-        return round(total * _MICRODOLLARS_PER_TOKEN)
-
-
-FREE = Price(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -129,46 +57,6 @@ class Model(Protocol):
     def price(self, model: str) -> Price | None: ...
 
 
-@dataclass
-class _Parts:
-    """What of a streamed reply has come so far."""
-
-    text: list[str] = field(default_factory=list)
-    calls: dict[int, dict[str, str]] = field(default_factory=dict)
-    finish_reason: str = ""
-    usage: Usage = field(default_factory=Usage)
-
-    def add(self, chunk: Any) -> str:
-        """Take in one chunk; the new text in it."""
-        if getattr(chunk, "usage", None):
-            self.usage = _usage(chunk.usage)
-        if not chunk.choices:
-            return ""
-        choice = chunk.choices[0]
-        self.finish_reason = choice.finish_reason or self.finish_reason
-        for part in choice.delta.tool_calls or ():
-            call = self.calls.setdefault(part.index or 0, {"id": "", "name": "", "arguments": ""})
-            call["id"] = part.id or call["id"]
-            call["name"] += (part.function.name or "") if not call["name"] else ""
-            call["arguments"] += part.function.arguments or ""
-        text: str = choice.delta.content or ""
-        self.text.append(text)
-        return text
-
-    def reply(self, started: float, first: float | None) -> Reply:
-        if not self.finish_reason:
-            raise ModelFailed(Failure.CONNECTION, "the reply was cut off before its end")
-        now = time.monotonic()
-        return Reply(
-            text="".join(self.text),
-            calls=tuple(RawCall(**self.calls[index]) for index in sorted(self.calls)),
-            finish_reason=self.finish_reason,
-            usage=self.usage,
-            latency_ms=round((now - started) * 1000),
-            first_token_ms=round(((first or now) - started) * 1000),
-        )
-
-
 class LitellmModel:
     """Any provider litellm has, and any server that speaks OpenAI's chat API.
 
@@ -184,7 +72,7 @@ class LitellmModel:
         price: Price | None = None,
     ) -> None:
         # A slow import (2 s, 170 MB) behind its door: only a worker that takes turns pays for it.
-        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # noqa: TID251 - litellm is told nowhere else
         import litellm
 
         litellm.suppress_debug_info = True
@@ -225,7 +113,7 @@ class LitellmModel:
         Raises `ModelFailed`.
         """
         started = time.monotonic()
-        parts, first = _Parts(), None
+        parts, first = Parts(), None
         for chunk in self._stream(self._request(model, messages, tools), started, stop):
             first = first or time.monotonic()
             text = parts.add(chunk)
@@ -290,16 +178,22 @@ class LitellmModel:
 
     def _failure(self, error: Exception) -> ModelFailed:
         kinds = self._litellm.exceptions
-        status = getattr(error, "status_code", None)
+        # litellm gives one and the same error to a server that is away and to one that broke off: the causes tell.
+        rows: list[tuple[Failure, tuple[type[BaseException], ...]]] = [
+            (Failure.CONTEXT, (kinds.ContextWindowExceededError,)),
+            (Failure.UNREACHABLE, (httpx.ConnectError, httpx.ConnectTimeout)),
+            (Failure.RUBBISH, (json.JSONDecodeError,)),
+            (Failure.TIMEOUT, (kinds.Timeout, httpx.TimeoutException)),
+            (Failure.CONNECTION, (kinds.MidStreamFallbackError, kinds.APIConnectionError, httpx.TransportError)),
+        ]
+        causes = list(causes_of(error))
+        detail = encodable(f"{type(error).__name__}: {str(error)[:500]}")
+        for kind, types in rows:
+            if any(isinstance(cause, types) for cause in causes):
+                return ModelFailed(kind, detail)
         headers = getattr(error, "litellm_response_headers", None) or {}
-        detail = f"{type(error).__name__}: {str(error)[:500]}"
-        if isinstance(error, kinds.ContextWindowExceededError):
-            return ModelFailed(Failure.CONTEXT, detail)
-        if isinstance(error, kinds.Timeout | httpx.TimeoutException):
-            return ModelFailed(Failure.TIMEOUT, detail)
-        if isinstance(error, kinds.APIConnectionError | httpx.TransportError):
-            return ModelFailed(Failure.CONNECTION, detail)
-        return ModelFailed(failure_of_status(status), detail, retry_after(headers.get("retry-after")))
+        kind = failure_of_status(getattr(error, "status_code", None))
+        return ModelFailed(kind, detail, retry_after(headers.get("retry-after")))
 
 
 def route(model: str, base_url: str, api_key: str) -> dict[str, Any]:
@@ -327,41 +221,6 @@ def route(model: str, base_url: str, api_key: str) -> dict[str, Any]:
     return {"model": model, **({"api_key": api_key} if api_key else {})}
 
 
-_BY_STATUS = {
-    401: Failure.AUTH,
-    402: Failure.CREDIT,
-    403: Failure.AUTH,
-    408: Failure.TIMEOUT,
-    429: Failure.RATE_LIMITED,
-}
-
-
-def failure_of_status(status: int | None) -> Failure:
-    """The kind of failure an HTTP status stands for; no status means that what came was no answer."""
-    if status is None:
-        return Failure.RUBBISH
-    if status >= 500:
-        return Failure.OVERLOADED
-    if status < 400:
-        return Failure.RUBBISH
-    return _BY_STATUS.get(status, Failure.REFUSED)
-
-
-def retry_after(value: str | None) -> float | None:
-    """Seconds of a Retry-After header that gives a number; None for anything else."""
-    if value is None:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        return None
-
-
-def estimate_tokens(messages: list[Message]) -> int:
-    """A rough count of prompt tokens: a quarter of the characters, which is close for English and code."""
-    return sum(len(str(message)) for message in messages) // 4
-
-
 def _next(chunks: "queue.Queue[Any]", deadline: float, total: float, stop: Callable[[], bool]) -> Any:
     while True:
         if stop():
@@ -376,9 +235,3 @@ def _next(chunks: "queue.Queue[Any]", deadline: float, total: float, stop: Calla
             return chunks.get(timeout=min(0.2, deadline - now + 0.001, total - now + 0.001))
         except queue.Empty:
             continue
-
-
-def _usage(usage: Any) -> Usage:
-    details = getattr(usage, "prompt_tokens_details", None)
-    cached = getattr(details, "cached_tokens", None) or 0
-    return Usage(usage.prompt_tokens or 0, usage.completion_tokens or 0, cached)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from services.core.lifecycle import Reason
-from services.worker.model import Failure
+from services.worker.failures import Failure
 
 _PATIENCE = 8
 _LONGEST = 300.0

@@ -7,7 +7,7 @@ from services.core.records import Attempt, Limits, OpenCall, PendingModelCall, R
 from services.core.store import Talk
 from services.core.workspace import EMPTY
 from services.worker.conversation import REPLY, SAID, reply_message, tool_message, user_message
-from services.worker.model import RawCall
+from services.worker.reply import RawCall
 
 CREATED = 1_000_000.0
 """When every state here was accepted, in seconds since the epoch."""
