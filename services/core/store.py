@@ -42,10 +42,7 @@ class Talk:
     message: dict[str, Any]
 
     def text(self) -> str:
-        return json.dumps(
-            {"turn": self.turn, "index": self.index, "message": self.message},
-            ensure_ascii=False,
-        )
+        return json.dumps({"turn": self.turn, "index": self.index, "message": self.message}, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
@@ -109,16 +106,7 @@ class RunStore:
             self.keys.tenant(tag, tenant, Status.QUEUED),
         ]
         data = self._payloads.pack(_dump(accepted))
-        args = [
-            run,
-            request_hash,
-            int(now * 1000),
-            tenant,
-            Status.QUEUED,
-            accepted.event_type,
-            repr(now),
-            data,
-        ]
+        args = [run, request_hash, int(now * 1000), tenant, Status.QUEUED, accepted.event_type, repr(now), data]
         verdict = _text(run_script(self.client, "create", keys, [*args, state.model_dump_json()])[0])
         if verdict == "conflict":
             raise Conflict("this Idempotency-Key was used for another request; use a new key for a new goal")
@@ -190,13 +178,7 @@ class RunStore:
     # --- Writing --------------------------------------------------------------------------------------------------
 
     def append(
-        self,
-        lease: Lease,
-        state: RunState,
-        draft: Draft,
-        *,
-        release: bool = False,
-        wake_in: float | None = None,
+        self, lease: Lease, state: RunState, draft: Draft, *, release: bool = False, wake_in: float | None = None
     ) -> Written:
         """Write what the holder of `lease` decided from `state`.
 
@@ -223,13 +205,7 @@ class RunStore:
         raise Stale(f"run {run} is too busy; repeat the request")
 
     def _append(
-        self,
-        state: RunState,
-        draft: Draft,
-        generation: str,
-        write_id: str,
-        release: bool,
-        wake_in: float | None,
+        self, state: RunState, draft: Draft, generation: str, write_id: str, release: bool, wake_in: float | None
     ) -> Written:
         now = time.time()
         events, after = number(state, draft.events, now, outside=not generation)
@@ -237,24 +213,10 @@ class RunStore:
         if release and delay is None:
             delay = 0.0
         keys, args = self._append_call(state, after, events, draft.talk)
-        head = [
-            state.run,
-            state.seq,
-            generation,
-            write_id,
-            int(state.created * 1000),
-            state.status,
-            after.status,
-        ]
+        head = [state.run, state.seq, generation, write_id, int(state.created * 1000), state.status, after.status]
         snapshot = "" if all(isinstance(event.data, QUIET) for event in events) else after.model_dump_json()
         ended = "1" if after.status.is_final and not state.status.is_final else ""
-        head += [
-            _wake(delay),
-            snapshot,
-            run_channel(state.run),
-            "1" if release else "",
-            ended,
-        ]
+        head += [_wake(delay), snapshot, run_channel(state.run), "1" if release else "", ended]
         verdict, value = (_text(part) for part in run_script(self.client, "append", keys, [*head, *args]))
         if verdict == "ok" and any(isinstance(event.data, _CONTROLLERS) for event in events):
             with translated():
@@ -270,11 +232,7 @@ class RunStore:
         raise RunNotFound(f"there is no run {state.run}")
 
     def _append_call(
-        self,
-        state: RunState,
-        after: RunState,
-        events: Sequence[ev.Event],
-        talk: Sequence[Talk],
+        self, state: RunState, after: RunState, events: Sequence[ev.Event], talk: Sequence[Talk]
     ) -> tuple[list[str], list[str | int]]:
         run, tag = state.run, self.keys.tag(state.run)
         keys = [
@@ -290,12 +248,7 @@ class RunStore:
         ]
         args: list[str | int] = [len(events)]
         for event in events:
-            args += [
-                event.event_type,
-                repr(event.time),
-                event.turn,
-                self._payloads.pack(_dump(event.data)),
-            ]
+            args += [event.event_type, repr(event.time), event.turn, self._payloads.pack(_dump(event.data))]
         args += [len(talk), *(self._payloads.pack(entry.text()) for entry in talk)]
         begun = [event.data.attempt for event in events if isinstance(event.data, ev.StepSubmitted)]
         over = [event.data.attempt for event in events if isinstance(event.data, ev.AttemptFinished)]
@@ -313,14 +266,7 @@ class RunStore:
     def renew(self, lease: Lease, lease_seconds: float) -> Status | None:
         """Extend the lease. The run's status, or None when the lease is lost."""
         keys = [self.keys.run(lease.run), self.keys.due(self.keys.tag(lease.run))]
-        status = _text(
-            run_script(
-                self.client,
-                "renew",
-                keys,
-                [lease.run, lease.generation, int(lease_seconds * 1000)],
-            )
-        )
+        status = _text(run_script(self.client, "renew", keys, [lease.run, lease.generation, int(lease_seconds * 1000)]))
         return Status(status) if status else None
 
     def release(self, lease: Lease) -> None:
@@ -330,12 +276,7 @@ class RunStore:
 
     def sweep(self, tag: str, backoff_seconds: float, limit: int = 200) -> list[str]:
         """The runs of one shard that somebody must look at, each named again only after the back-off."""
-        due = run_script(
-            self.client,
-            "sweep",
-            [self.keys.due(tag)],
-            [int(backoff_seconds * 1000), limit],
-        )
+        due = run_script(self.client, "sweep", [self.keys.due(tag)], [int(backoff_seconds * 1000), limit])
         return [_text(run) for run in due]
 
 
@@ -352,13 +293,7 @@ def number(
         data = queue.pop(0)
         # A call that failed is made again in the same turn.
         opens_turn = isinstance(data, ev.LlmRequest) and not state.model_failures
-        event = ev.Event(
-            run=state.run,
-            seq=state.seq + 1,
-            time=now,
-            turn=state.turn + opens_turn,
-            data=data,
-        )
+        event = ev.Event(run=state.run, seq=state.seq + 1, time=now, turn=state.turn + opens_turn, data=data)
         state = fold(state, event)
         events.append(event)
         woken = wake_up(state, data) if outside else None

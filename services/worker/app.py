@@ -18,6 +18,7 @@ from services.core.keys import Keys
 from services.core.ledger import Ledger
 from services.core.logs import LogStore
 from services.core.payload import Payloads
+from services.core.redaction import Redactor
 from services.core.redis import connect
 from services.core.settings import WorkerSettings
 from services.core.store import RunStore
@@ -25,7 +26,8 @@ from services.core.workspace import Workspace
 from services.worker.calls import Calls
 from services.worker.engine import Engine, Slice
 from services.worker.leases import LeaseKeeper
-from services.worker.model import Limits, LitellmModel, Model, Price
+from services.worker.model import Limits, LitellmModel, Model
+from services.worker.prices import Price
 from services.worker.shell import Shell
 from services.worker.tools import TOOLS
 from services.worker.tools.tool import Desk
@@ -34,13 +36,7 @@ from services.worker.turn import ModelTurn
 log = structlog.get_logger()
 
 
-def build_engine(
-    settings: WorkerSettings,
-    keeper: LeaseKeeper,
-    store: RunStore,
-    model: Model,
-    app: Celery,
-) -> Engine:
+def build_engine(settings: WorkerSettings, keeper: LeaseKeeper, store: RunStore, model: Model, app: Celery) -> Engine:
     """Put an engine together from a process's settings."""
     artifacts = ArtifactStore(settings.artifact_url)
     workspace, ledger = Workspace(artifacts), Ledger(store.client)
@@ -54,16 +50,10 @@ def build_engine(
         shell=shell,
         step_price_per_hour=settings.local_price_per_hour,
     )
-    turn = ModelTurn(
-        model,
-        TOOLS,
-        ledger,
-        workspace,
-        settings.model_max_tokens,
-        settings.model_retry_seconds,
-    )
+    redactor = Redactor([settings.model_api_key.get_secret_value()])
+    turn = ModelTurn(model, TOOLS, ledger, workspace, redactor, settings.model_max_tokens, settings.model_retry_seconds)
     limits = Slice(settings.slice_turns, settings.slice_seconds)
-    return Engine(store, keeper, turn, Calls(TOOLS, desk), shell, CeleryHints(app), limits)
+    return Engine(store, keeper, turn, Calls(TOOLS, desk, redactor), shell, CeleryHints(app), limits)
 
 
 def build_store(settings: WorkerSettings) -> RunStore:
@@ -84,12 +74,7 @@ def build_model(settings: WorkerSettings) -> Model:
     if settings.price_prompt is not None and settings.price_completion is not None:
         cached = settings.price_prompt if settings.price_cached is None else settings.price_cached
         price = Price(settings.price_prompt, settings.price_completion, cached)
-    return LitellmModel(
-        limits,
-        settings.model_base_url,
-        settings.model_api_key.get_secret_value(),
-        price,
-    )
+    return LitellmModel(limits, settings.model_base_url, settings.model_api_key.get_secret_value(), price)
 
 
 def serve(settings: WorkerSettings) -> None:
@@ -99,12 +84,7 @@ def serve(settings: WorkerSettings) -> None:
     registry = CollectorRegistry()
     with LeaseKeeper(store, settings.lease_seconds) as keeper:
         engine = build_engine(settings, keeper, store, build_model(settings), app)
-        slices = Counter(
-            "cohort_worker_slices",
-            "Slices by what came of them.",
-            ["outcome"],
-            registry=registry,
-        )
+        slices = Counter("cohort_worker_slices", "Slices by what came of them.", ["outcome"], registry=registry)
         Gauge("cohort_worker_leases", "Leases held by this process.", registry=registry).set_function(keeper.count)
 
         @app.task(name=TASK)  # type: ignore[untyped-decorator]

@@ -4,7 +4,7 @@ A call is in one of three states: not begun (only its intent is written), begun 
 After a crash the first two tell what may be done again and what must be asked of the world.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -13,24 +13,18 @@ import structlog
 from pydantic import ValidationError
 
 from services.core import events as ev
-from services.core.errors import CohortError, Fenced, StoreUnavailable
+from services.core.errors import BadRequest, CohortError, Fenced, StoreUnavailable
 from services.core.faults import reach
 from services.core.lifecycle import Reason, Status, exit_code
 from services.core.records import FileRef, OpenCall, RunState, Wait
+from services.core.redaction import Redactor
 from services.core.store import Draft, Talk
 from services.core.waiting import is_satisfied
+from services.core.workspace import Change
 from services.worker import conversation as conv
 from services.worker.session import Session
 from services.worker.shell import Interrupted
-from services.worker.tools.tool import (
-    Call,
-    Desk,
-    Finished,
-    Park,
-    Replay,
-    Result,
-    Tool,
-)
+from services.worker.tools.tool import Call, Desk, Finished, Park, Replay, Result, Tool
 
 log = structlog.get_logger()
 
@@ -47,6 +41,7 @@ class Calls:
 
     tools: dict[str, Tool[Any]]
     desk: Desk
+    redactor: Redactor
 
     def answer(self, session: Session) -> None:
         """Answer every open call of the run, or park it on the first that has to wait.
@@ -61,10 +56,15 @@ class Calls:
                 with ThreadPoolExecutor(min(_AT_ONCE, len(group)), "tool") as pool:
                     parks = list(pool.map(lambda call: self._one(session, call), group))
             wait = next((park.wait for park in parks if park is not None), None)
-            if wait is not None and session.write(lambda state, wait=wait: _parked(state, wait), release=True):  # type: ignore[misc]
+            if wait is not None:
+                self._park(session, wait)
                 return
             if session.state.status is not Status.RUNNING:
                 return
+
+    def _park(self, session: Session, wait: Wait) -> None:
+        """Give the run back until `wait` is over; where that has happened meanwhile, the call is simply made again."""
+        session.write(lambda state: _parked(state, session.talk, wait), release=True)
 
     def _one(self, session: Session, open_call: OpenCall) -> Park | None:
         tool = self.tools[open_call.tool]
@@ -103,41 +103,41 @@ class Calls:
         except Exception as error:
             # The edge of a tool: whatever it raises is the tool's error and not the run's end.
             log.exception("tool_raised", run=session.run, tool=tool.name, tool_call_id=call.id)
-            return Result(
-                f"error: the tool itself failed: {type(error).__name__}: {error}",
-                success=False,
-            )
+            return Result(f"error: the tool itself failed: {type(error).__name__}: {error}", success=False)
 
     def _answered(self, state: RunState, tool: Tool[Any], open_call: OpenCall, result: Result) -> Draft | None:
         if all(call.tool_call_id != open_call.tool_call_id for call in state.open_calls):
             return None
-        output = ev.ToolOutput(
-            tool=tool.name,
-            tool_call_id=open_call.tool_call_id,
-            output=result.text,
-            success=result.success,
-        )
-        events: list[ev.EventData] = [
-            *result.events,
-            *self._changed(state, open_call, result),
-            output,
-        ]
+        text = self.redactor.redact(result.text)
+        changed, problem = self._changed(state, open_call, result)
+        text = self.redactor.redact(result.text) + problem
+        succeeded = result.success and not problem
+        output = ev.ToolOutput(tool=tool.name, tool_call_id=open_call.tool_call_id, output=text, success=succeeded)
+        events: list[ev.EventData] = [*result.events, *changed, output]
         if result.finished is not None and state.status is Status.RUNNING:
             events += closing(state, result.finished)
-        message = conv.tool_message(open_call.tool_call_id, result.text)
+        message = conv.tool_message(open_call.tool_call_id, text)
         return Draft(tuple(events), (Talk(state.turn, open_call.index, message),))
 
-    def _changed(self, state: RunState, open_call: OpenCall, result: Result) -> Iterator[ev.EventData]:
-        if not result.changes:
-            return
-        snapshot = self.desk.workspace.apply(state.snapshot, result.changes)
-        if snapshot != state.snapshot:
-            yield ev.WorkspaceChanged(
-                snapshot=snapshot,
-                parent=state.snapshot,
-                tool_call_id=open_call.tool_call_id,
-                paths=[change.path for change in result.changes[:200]],
-            )
+    def _changed(self, state: RunState, open_call: OpenCall, result: Result) -> tuple[list[ev.EventData], str]:
+        """The event of the changed files, if there is one, and what the model must know where they cannot be kept."""
+        try:
+            snapshot = self.desk.workspace.apply(state.snapshot, _possible(self.desk, state.snapshot, result.changes))
+        except BadRequest as error:
+            return [], f"\nthe changed files are not kept: {error}"
+        if snapshot == state.snapshot:
+            return [], ""
+        paths = [change.path for change in result.changes[:200]]
+        changed = ev.WorkspaceChanged(
+            snapshot=snapshot, parent=state.snapshot, tool_call_id=open_call.tool_call_id, paths=paths
+        )
+        return [changed], ""
+
+
+def _possible(desk: Desk, snapshot: str, changes: Sequence[Change]) -> list[Change]:
+    """The changes without deletions of what is gone already: a command beside this one may have been quicker."""
+    there = {entry.path for entry in desk.workspace.list(snapshot)} if changes else set()
+    return [change for change in changes if change.content is not None or change.path in there]
 
 
 def groups(calls: Sequence[OpenCall], tools: dict[str, Tool[Any]]) -> list[list[OpenCall]]:
@@ -165,14 +165,7 @@ def closing(state: RunState, finished: Finished) -> list[ev.EventData]:
     """The last events of a run that succeeded."""
     return [
         ev.StatusChanged(source=state.status, target=Status.SUCCEEDED, reason=Reason.FINISHED),
-        *last_events(
-            Status.SUCCEEDED,
-            Reason.FINISHED,
-            finished.summary,
-            finished.metrics,
-            finished.artifacts,
-            state,
-        ),
+        *last_events(Status.SUCCEEDED, Reason.FINISHED, finished.summary, finished.metrics, finished.artifacts, state),
     ]
 
 
@@ -189,21 +182,16 @@ def last_events(
     assert code is not None, "a final status has an exit code"
     return [
         ev.RunFinished(
-            status=status,
-            reason=reason,
-            exit_code=code,
-            summary=summary,
-            metrics=metrics,
-            artifacts=list(artifacts),
+            status=status, reason=reason, exit_code=code, summary=summary, metrics=metrics, artifacts=list(artifacts)
         ),
         ev.TurnComplete(history_size=state.turn, final_response=summary or None),
         ev.Shutdown(),
     ]
 
 
-def _parked(state: RunState, wait: Wait) -> Draft | None:
-    """The move to waiting, unless what the run would wait for has happened meanwhile."""
-    if state.status is not Status.RUNNING or is_satisfied(wait, state):
+def _parked(state: RunState, talk: Sequence[Talk], wait: Wait) -> Draft | None:
+    """The move to waiting, unless what the run would wait for, or a message, has come meanwhile."""
+    if state.status is not Status.RUNNING or is_satisfied(wait, state) or conv.has_said(talk, state.turn):
         return None
     move = ev.StatusChanged(
         source=state.status,

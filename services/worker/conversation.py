@@ -16,6 +16,7 @@ from services.worker.reply import RawCall
 REPLY = -1
 NOTE = 9_000
 SAID = 10_000
+_DEEPEST = 64
 
 
 def messages(system: str, state: RunState, files: Sequence[str], talk: Sequence[Talk]) -> list[Message]:
@@ -49,10 +50,7 @@ def reply_message(text: str, calls: Sequence[RawCall]) -> Message:
             {
                 "id": call.id,
                 "type": "function",
-                "function": {
-                    "name": call.name,
-                    "arguments": json.dumps(arguments_of(call) or {}),
-                },
+                "function": {"name": call.name, "arguments": json.dumps(arguments_of(call) or {})},
             }
             for call in calls
         ]
@@ -62,14 +60,24 @@ def reply_message(text: str, calls: Sequence[RawCall]) -> Message:
 
 
 def arguments_of(call: RawCall) -> dict[str, Any] | None:
-    """The call's arguments; None when they are no JSON object. No arguments at all is an empty object."""
+    """The call's arguments; None when they are no JSON object that can be kept. No arguments at all is an empty object.
+
+    Python reads more than JSON is: NaN, half a character, any depth. Such values could neither be stored nor be sent.
+    """
     if not call.arguments.strip():
         return {}
     try:
         value = json.loads(call.arguments)
-    except ValueError:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None
+    return value if isinstance(value, dict) and _depth(value) <= _DEEPEST else None
+
+
+def _depth(value: Any) -> int:
+    if not isinstance(value, dict | list):
+        return 0
+    return 1 + max(map(_depth, value.values() if isinstance(value, dict) else value), default=0)
 
 
 def tool_message(tool_call_id: str, text: str) -> Message:

@@ -84,10 +84,7 @@ def next_action(state: RunState, talk: Sequence[Talk], now: float, strikes: int,
     if now >= state.ends_at:
         return WindUp(Reason.DEADLINE, "the run's time is up")
     if strikes >= _POISON_STRIKES:
-        return WindUp(
-            Reason.POISON,
-            f"{strikes} workers in a row died on this run without getting any further",
-        )
+        return WindUp(Reason.POISON, f"{strikes} workers in a row died on this run without getting any further")
     if state.status is Status.QUEUED:
         return Begin()
     if state.status is Status.WAITING:
@@ -128,8 +125,5 @@ def limit_reached(state: RunState) -> WindUp | None:
     if limits.tokens is not None and spend.tokens >= limits.tokens:
         return WindUp(Reason.TOKEN_LIMIT, f"{spend.tokens} of {limits.tokens} tokens are used")
     if limits.dollars is not None and spend.microdollars >= limits.dollars * MICRODOLLARS:
-        return WindUp(
-            Reason.DOLLAR_LIMIT,
-            f"${spend.microdollars / MICRODOLLARS:.4f} of ${limits.dollars:g} are spent",
-        )
+        return WindUp(Reason.DOLLAR_LIMIT, f"${spend.microdollars / MICRODOLLARS:.4f} of ${limits.dollars:g} are spent")
     return None

@@ -6,6 +6,7 @@ due again at once. It may die at any line; whoever claims the run next goes on f
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -17,9 +18,10 @@ from services.core.faults import reach
 from services.core.hints import Hints
 from services.core.lifecycle import Reason, Status, ending
 from services.core.records import RunState, Wait
-from services.core.store import Draft, Refused, RunStore
+from services.core.store import Draft, Refused, RunStore, Talk
 from services.worker import decisions as do
 from services.worker.calls import Calls, last_events
+from services.worker.conversation import has_unread
 from services.worker.leases import LeaseKeeper
 from services.worker.session import Session
 from services.worker.shell import Interrupted, Shell
@@ -92,18 +94,16 @@ class Engine:
             case do.Resume():
                 session.write(_resumed)
             case do.Settle():
-                self.turn.settle_unknown(session)
+                self._wind_up(session, self.turn.settle_unknown(session))
             case do.Answer():
                 return self._answer(session)
             case do.Ask():
-                end = self.turn.ask(session)
-                if end is not None:
-                    session.write(lambda state: _winding_up(state, end))
+                self._wind_up(session, self.turn.ask(session))
                 return self._is_parked_or_over(session)
             case do.AskHuman():
-                return session.write(lambda state: _asking(state, action), release=True)
+                return session.write(lambda state: _asking(state, session.talk, action), release=True)
             case do.WindUp():
-                session.write(lambda state: _winding_up(state, action))
+                self._wind_up(session, action)
             case do.End():
                 self._end(session)
                 return True
@@ -115,6 +115,10 @@ class Engine:
             case _:
                 assert_never(action)
         return False
+
+    def _wind_up(self, session: Session, why: do.WindUp | None) -> None:
+        if why is not None:
+            session.write(lambda state: _winding_up(state, why))
 
     def _answer(self, session: Session) -> bool:
         try:
@@ -158,15 +162,12 @@ def _resumed(state: RunState) -> Draft | None:
     return Draft((ev.StatusChanged(source=state.status, target=Status.RUNNING, detail="the wait is over"),))
 
 
-def _asking(state: RunState, action: do.AskHuman) -> Draft | None:
-    if state.status is not Status.RUNNING:
+def _asking(state: RunState, talk: Sequence[Talk], action: do.AskHuman) -> Draft | None:
+    """The move to needs_human, unless the answer has come meanwhile."""
+    is_answered = action.reason is Reason.ASKED and has_unread(talk)
+    if state.status is not Status.RUNNING or is_answered:
         return None
-    move = ev.StatusChanged(
-        source=state.status,
-        target=Status.NEEDS_HUMAN,
-        reason=action.reason,
-        detail=action.detail,
-    )
+    move = ev.StatusChanged(source=state.status, target=Status.NEEDS_HUMAN, reason=action.reason, detail=action.detail)
     return Draft(
         (
             move,
@@ -179,12 +180,7 @@ def _asking(state: RunState, action: do.AskHuman) -> Draft | None:
 def _winding_up(state: RunState, why: do.WindUp) -> Draft | None:
     if state.status is Status.CANCELLING:
         return None
-    move = ev.StatusChanged(
-        source=state.status,
-        target=Status.CANCELLING,
-        reason=why.reason,
-        detail=why.detail,
-    )
+    move = ev.StatusChanged(source=state.status, target=Status.CANCELLING, reason=why.reason, detail=why.detail)
     return Draft((move,))
 
 

@@ -64,13 +64,7 @@ class LitellmModel:
     environment variables, which litellm reads.
     """
 
-    def __init__(
-        self,
-        limits: Limits,
-        base_url: str = "",
-        api_key: str = "",
-        price: Price | None = None,
-    ) -> None:
+    def __init__(self, limits: Limits, base_url: str = "", api_key: str = "", price: Price | None = None) -> None:
         # A slow import (2 s, 170 MB) behind its door: only a worker that takes turns pays for it.
         os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # noqa: TID251 - litellm is told nowhere else
         import litellm
@@ -93,10 +87,7 @@ class LitellmModel:
         info = self._litellm.model_cost.get(model) or self._litellm.model_cost.get(model.partition("/")[2])
         if not info or "input_cost_per_token" not in info:
             return None
-        prompt, completion = (
-            info["input_cost_per_token"],
-            info.get("output_cost_per_token") or 0.0,
-        )
+        prompt, completion = (info["input_cost_per_token"], info.get("output_cost_per_token") or 0.0)
         cached = info.get("cache_read_input_token_cost") or prompt
         return Price(prompt * 1e6, completion * 1e6, cached * 1e6)
 
@@ -139,12 +130,7 @@ class LitellmModel:
         """The chunks of a reply, read on a thread of their own so that a silent server cannot hold the run."""
         chunks: queue.Queue[Any] = queue.Queue()
         abandoned = threading.Event()
-        reader = threading.Thread(
-            target=self._read,
-            args=(request, chunks, abandoned),
-            name="model",
-            daemon=True,
-        )
+        reader = threading.Thread(target=self._read, args=(request, chunks, abandoned), name="model", daemon=True)
         reader.start()
         heard = False
         last = started
@@ -161,12 +147,7 @@ class LitellmModel:
         finally:
             abandoned.set()
 
-    def _read(
-        self,
-        request: dict[str, Any],
-        chunks: "queue.Queue[Any]",
-        abandoned: threading.Event,
-    ) -> None:
+    def _read(self, request: dict[str, Any], chunks: "queue.Queue[Any]", abandoned: threading.Event) -> None:
         try:
             for chunk in self._litellm.completion(**request):
                 if abandoned.is_set():
@@ -207,17 +188,9 @@ def route(model: str, base_url: str, api_key: str) -> dict[str, Any]:
         if not address:
             raise ModelFailed(Failure.REFUSED, f"{model} needs COHORT_MODEL_BASE_URL")
         name = model if prefix == "scripted" else rest
-        return {
-            "model": f"openai/{name}",
-            "api_base": address,
-            "api_key": api_key or "none",
-        }
+        return {"model": f"openai/{name}", "api_base": address, "api_key": api_key or "none"}
     if base_url and (prefix == "openai" or not rest):
-        return {
-            "model": model if rest else f"openai/{model}",
-            "api_base": base_url,
-            "api_key": api_key or "none",
-        }
+        return {"model": model if rest else f"openai/{model}", "api_base": base_url, "api_key": api_key or "none"}
     return {"model": model, **({"api_key": api_key} if api_key else {})}
 
 
@@ -227,10 +200,7 @@ def _next(chunks: "queue.Queue[Any]", deadline: float, total: float, stop: Calla
             raise ModelFailed(Failure.INTERRUPTED, "the call was given up because the run is")
         now = time.monotonic()
         if now > deadline or now > total:
-            raise ModelFailed(
-                Failure.TIMEOUT,
-                "the model went silent" if now > deadline else "the reply took too long",
-            )
+            raise ModelFailed(Failure.TIMEOUT, "the model went silent" if now > deadline else "the reply took too long")
         try:
             return chunks.get(timeout=min(0.2, deadline - now + 0.001, total - now + 0.001))
         except queue.Empty:

@@ -16,10 +16,7 @@ _FATAL = {
     Failure.CONTEXT: Reason.CONTEXT_EXCEEDED,
 }
 # How often in a row, and what the run ends with when that was not enough.
-_TRIES = {
-    Failure.RUBBISH: (3, Reason.MODEL_RUBBISH),
-    Failure.UNKNOWN_OUTCOME: (_PATIENCE, Reason.MODEL_UNAVAILABLE),
-}
+_TRIES = {Failure.RUBBISH: (3, Reason.MODEL_RUBBISH), Failure.UNKNOWN_OUTCOME: (_PATIENCE, Reason.MODEL_UNAVAILABLE)}
 
 
 @dataclass(frozen=True)
@@ -37,11 +34,7 @@ class GiveUp:
 
 
 def after_failure(
-    kind: Failure,
-    failures: int,
-    asked_for: float | None,
-    first_seconds: float,
-    jitter: float,
+    kind: Failure, failures: int, asked_for: float | None, first_seconds: float, jitter: float
 ) -> Retry | GiveUp:
     """Decide on the `failures`-th failure in a row (1 for the first).
 

@@ -5,6 +5,7 @@ message, a cancel, a finished attempt) is decided again from the newer state.
 """
 
 import threading
+import time
 from collections.abc import Callable
 
 from services.core.errors import Fenced, Stale
@@ -33,9 +34,14 @@ class Session:
         return self.state.run
 
     @property
+    def is_to_end(self) -> bool:
+        """Long work is in vain: the lease is over, a cancel was asked for, or the run's time is up."""
+        return self.held.is_over or self.held.is_cancelling or time.time() >= self.state.ends_at
+
+    @property
     def must_stop(self) -> bool:
         """What can be left to the run's next holder should be left now."""
-        return self.held.is_over or self.held.is_cancelling or self._draining.is_set()
+        return self.is_to_end or self._draining.is_set()
 
     def refresh(self) -> None:
         """Take in what others have written since."""
@@ -48,11 +54,7 @@ class Session:
         self.talk += self._store.talk(self.run, len(self.talk))
 
     def write(
-        self,
-        decide: Callable[[RunState], Draft | None],
-        *,
-        release: bool = False,
-        wake_in: float | None = None,
+        self, decide: Callable[[RunState], Draft | None], *, release: bool = False, wake_in: float | None = None
     ) -> bool:
         """Append what `decide` makes of the newest state; None writes nothing and returns False.
 
@@ -67,13 +69,7 @@ class Session:
                 if draft is None:
                     return False
                 try:
-                    written = self._store.append(
-                        self.held.lease,
-                        self.state,
-                        draft,
-                        release=release,
-                        wake_in=wake_in,
-                    )
+                    written = self._store.append(self.held.lease, self.state, draft, release=release, wake_in=wake_in)
                 except Stale:
                     self._reload()
                     continue

@@ -65,13 +65,7 @@ class Shell:
         self._active: dict[str, int] = {}
 
     def run(
-        self,
-        run: str,
-        call: str,
-        snapshot: str,
-        command: str,
-        timeout_seconds: float,
-        stop: Callable[[], bool],
+        self, run: str, call: str, snapshot: str, command: str, timeout_seconds: float, stop: Callable[[], bool]
     ) -> Ran:
         """Run `command` in the files of `snapshot` and wait for its end.
 
@@ -137,31 +131,11 @@ class Shell:
         with self._lock:
             changes, skipped = checkout.changes()
         notes = tuple(f"{one.path} ({one.reason})" for one in skipped)
-        return Ran(
-            ended.record.exit_code,
-            ended.record.reason,
-            ended.output,
-            tuple(changes),
-            notes,
-        )
+        return Ran(ended.record.exit_code, ended.record.reason, ended.output, tuple(changes), notes)
 
     def _start(self, place: Path, cwd: Path, command: str, timeout_seconds: float) -> "subprocess.Popen[bytes]":
-        argv = [
-            self._python,
-            "-I",
-            "-S",
-            shim.__file__,
-            "--spool",
-            str(place),
-            "--cwd",
-            str(cwd),
-        ]
-        argv += [
-            "--deadline-seconds",
-            str(timeout_seconds),
-            "--grace-seconds",
-            str(_GRACE_SECONDS),
-        ]
+        argv = [self._python, "-I", "-S", shim.__file__, "--spool", str(place), "--cwd", str(cwd)]
+        argv += ["--deadline-seconds", str(timeout_seconds), "--grace-seconds", str(_GRACE_SECONDS)]
         return subprocess.Popen(
             [*argv, "--", "sh", "-c", command],
             stdin=subprocess.DEVNULL,

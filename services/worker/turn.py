@@ -5,7 +5,9 @@ repeated once knowingly, never silently.
 """
 
 import json
+import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
@@ -20,21 +22,15 @@ from services.core.faults import reach
 from services.core.ledger import Ledger
 from services.core.lifecycle import Reason, Status
 from services.core.records import MICRODOLLARS, RunState, Wait
+from services.core.redaction import Redactor
 from services.core.store import Draft, Talk
 from services.core.workspace import Workspace
 from services.worker import conversation as conv
 from services.worker.decisions import WindUp
-from services.worker.model import (
-    FREE,
-    Failure,
-    Message,
-    Model,
-    ModelFailed,
-    RawCall,
-    Reply,
-    Usage,
-    estimate_tokens,
-)
+from services.worker.failures import Failure, ModelFailed
+from services.worker.model import Message, Model
+from services.worker.prices import FREE, Usage, estimate_tokens
+from services.worker.reply import RawCall, Reply, encodable
 from services.worker.retry import GiveUp, after_failure
 from services.worker.session import Session
 from services.worker.tools.tool import Tool
@@ -50,6 +46,11 @@ _CUT = (
 _CUT_TEXT = "Your reply was cut off at the length limit. Go on with a shorter one."
 
 
+# A provider that refused did no work; one that was cut off in the middle may have done all of it.
+_UNCERTAIN = frozenset({Failure.CONNECTION, Failure.TIMEOUT, Failure.INTERRUPTED})
+_NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
+
+
 @dataclass(frozen=True)
 class ModelTurn:
     """Takes turns. Shared by all runs of a worker process."""
@@ -58,6 +59,7 @@ class ModelTurn:
     tools: dict[str, Tool[Any]]
     ledger: Ledger
     workspace: Workspace
+    redactor: Redactor
     max_tokens: int
     retry_seconds: float
 
@@ -66,6 +68,7 @@ class ModelTurn:
 
         After a failure that can pass, the run is parked and the lease released; the caller sees the status.
         """
+        seen = len(session.talk)
         messages = self._messages(session)
         reserved = self._reservation(session.state, messages)
         if isinstance(reserved, WindUp):
@@ -76,18 +79,23 @@ class ModelTurn:
         except BudgetSpent as error:
             return WindUp(Reason.TENANT_BUDGET, str(error))
         reach("worker.reserved")
-        if not session.write(lambda state: self._request(state, call, reserved, messages)):
+
+        def request(state: RunState) -> Draft | None:
+            # What has been said since would stand before a reply that never saw it: the question is put together anew.
+            return _request(state, call, reserved, messages, session.talk) if len(session.talk) == seen else None
+
+        if not session.write(request):
             self.ledger.settle(session.state.tenant, f"model:{call}", 0)
             return None
         reach("worker.model_requested")
         return self._carry_out(session, call, messages)
 
-    def settle_unknown(self, session: Session) -> None:
-        """Record a call whose worker died: outcome unknown, charged at its reservation."""
+    def settle_unknown(self, session: Session) -> WindUp | None:
+        """Record a call whose worker died: outcome unknown, charged at its reservation. Returns the end it led to."""
         pending = session.state.model_call
         if pending is None:
-            return
-        cost = pending.reserved_microdollars
+            return None
+        cost, failures = pending.reserved_microdollars, session.state.model_failures + 1
         failed = ev.LlmFailed(
             call=pending.call,
             model=session.state.model,
@@ -97,6 +105,8 @@ class ModelTurn:
         )
         session.write(lambda state: Draft((failed,)) if state.model_call else None)
         self.ledger.settle(session.state.tenant, f"model:{pending.call}", cost)
+        verdict = after_failure(Failure.UNKNOWN_OUTCOME, failures, None, self.retry_seconds, 0.0)
+        return WindUp(verdict.reason, failed.detail) if isinstance(verdict, GiveUp) else None
 
     def _messages(self, session: Session) -> list[Message]:
         paths = [entry.path for entry in self.workspace.list(session.state.input_snapshot)]
@@ -106,10 +116,11 @@ class ModelTurn:
     def _reservation(self, state: RunState, messages: list[Message]) -> int | WindUp:
         price = self.model.price(state.model)
         cap = state.limits.dollars
-        if price is None and cap is not None:
+        if price is None and (cap is not None or self.ledger.is_capped(state.tenant)):
             detail = f"nobody knows the price of {state.model}; set COHORT_PRICE_PROMPT and COHORT_PRICE_COMPLETION"
             return WindUp(Reason.MODEL_REFUSED, detail)
-        reserved = (price or FREE).microdollars(Usage(estimate_tokens(messages), self.max_tokens))
+        prompt = estimate_tokens(messages, self._schemas())
+        reserved = (price or FREE).microdollars(Usage(prompt, self.max_tokens))
         used = state.spend.microdollars + state.spend.reserved_microdollars
         if cap is not None and used + reserved > cap * MICRODOLLARS:
             left = cap - used / MICRODOLLARS
@@ -117,29 +128,14 @@ class ModelTurn:
             return WindUp(Reason.DOLLAR_LIMIT, detail)
         return reserved
 
-    def _request(self, state: RunState, call: str, reserved: int, messages: list[Message]) -> Draft | None:
-        if state.status is not Status.RUNNING:
-            return None
-        digest = sha256(json.dumps(messages, sort_keys=True).encode()).hexdigest()
-        request = ev.LlmRequest(
-            call=call,
-            model=state.model,
-            reserved_microdollars=reserved,
-            messages=len(messages),
-            prompt_sha256=digest,
-        )
-        return Draft((request,))
+    def _schemas(self) -> list[dict[str, Any]]:
+        return [tool.schema for tool in self.tools.values()]
 
     def _carry_out(self, session: Session, call: str, messages: list[Message]) -> WindUp | None:
         chunks = _Chunks(session)
-        schemas = [tool.schema for tool in self.tools.values()]
         try:
             reply = self.model.ask(
-                session.state.model,
-                messages,
-                schemas,
-                chunks.add,
-                lambda: session.held.is_over or session.held.is_cancelling,
+                session.state.model, messages, self._schemas(), chunks.add, lambda: session.is_to_end
             )
         except ModelFailed as failure:
             session.held.check()
@@ -156,43 +152,38 @@ class ModelTurn:
     def _failed(self, session: Session, call: str, failure: ModelFailed) -> WindUp | None:
         state = session.state
         pending = state.model_call
-        # A provider that refused did no work; one that was cut off in the middle may have done all of it.
-        uncertain = failure.kind in {
-            Failure.CONNECTION,
-            Failure.TIMEOUT,
-            Failure.INTERRUPTED,
-        }
-        cost = pending.reserved_microdollars if pending and uncertain else 0
+        price = self.model.price(state.model) or FREE
+        used = price.microdollars(failure.usage)
+        cost = pending.reserved_microdollars if pending and failure.kind in _UNCERTAIN else used
         verdict = after_failure(
-            failure.kind,
-            state.model_failures + 1,
-            failure.retry_after,
-            self.retry_seconds,
-            random(),
+            failure.kind, state.model_failures + 1, failure.retry_after, self.retry_seconds, random()
         )
         seconds = None if isinstance(verdict, GiveUp) else verdict.seconds
         failed = ev.LlmFailed(
             call=call,
             model=state.model,
             failure=failure.kind,
-            detail=str(failure),
+            detail=self.redactor.redact(str(failure)),
             cost_usd=cost / MICRODOLLARS,
             retry_in_seconds=seconds,
         )
-        log.warning(
-            "model_call_failed",
-            run=state.run,
-            call=call,
-            failure=failure.kind,
-            retry_in_seconds=seconds,
-        )
+        log.warning("model_call_failed", run=state.run, call=call, failure=failure.kind, retry_in_seconds=seconds)
         parks = seconds is not None and failure.kind is not Failure.INTERRUPTED
-        session.write(
-            lambda now: _failure_draft(now, failed, seconds if parks else None),
-            release=parks,
-        )
+        session.write(lambda now: _failure_draft(now, failed, seconds if parks else None), release=parks)
         self.ledger.settle(state.tenant, f"model:{call}", cost)
-        return WindUp(verdict.reason, str(failure)) if isinstance(verdict, GiveUp) else None
+        return WindUp(verdict.reason, failed.detail) if isinstance(verdict, GiveUp) else None
+
+
+def _request(state: RunState, call: str, reserved: int, messages: list[Message], talk: Sequence[Talk]) -> Draft | None:
+    if state.status is not Status.RUNNING:
+        return None
+    digest = sha256(json.dumps(messages, sort_keys=True).encode()).hexdigest()
+    request = ev.LlmRequest(
+        call=call, model=state.model, reserved_microdollars=reserved, messages=len(messages), prompt_sha256=digest
+    )
+    # What a person said since the last reply is taken up now.
+    taken_up = (ev.Processing(),) if conv.has_unread(talk) else ()
+    return Draft((*taken_up, request))
 
 
 def _failure_draft(state: RunState, failed: ev.LlmFailed, seconds: float | None) -> Draft:
@@ -200,10 +191,7 @@ def _failure_draft(state: RunState, failed: ev.LlmFailed, seconds: float | None)
         return Draft((failed,))
     wait = Wait(kind="model", until=time.time() + seconds)
     move = ev.StatusChanged(
-        source=state.status,
-        target=Status.WAITING,
-        reason=Reason.WAITING_FOR_MODEL,
-        detail=failed.failure,
+        source=state.status, target=Status.WAITING, reason=Reason.WAITING_FOR_MODEL, detail=failed.failure
     )
     return Draft((failed, move, ev.Parked(wait=wait)))
 
@@ -227,13 +215,7 @@ def reply_draft(state: RunState, call: str, reply: Reply, cost: int, tools: dict
     intents = [ev.ToolCall(tool=raw.name, arguments=conv.arguments_of(raw) or {}, tool_call_id=raw.id) for raw in calls]
     talk = [Talk(state.turn, conv.REPLY, conv.reply_message(reply.text, calls))]
     if is_cut:
-        talk.append(
-            Talk(
-                state.turn,
-                conv.NOTE,
-                conv.user_message(_CUT if reply.calls else _CUT_TEXT),
-            )
-        )
+        talk.append(Talk(state.turn, conv.NOTE, conv.user_message(_CUT if reply.calls else _CUT_TEXT)))
     refusals: list[ev.EventData] = []
     for index, raw in enumerate(calls):
         if problem := _problem(raw, tools):
@@ -243,8 +225,14 @@ def reply_draft(state: RunState, call: str, reply: Reply, cost: int, tools: dict
 
 
 def _named(calls: tuple[RawCall, ...], turn: int) -> tuple[RawCall, ...]:
-    """The calls with ids that are unique within the run and safe as file names, whatever the provider sent."""
-    return tuple(RawCall(f"call_{turn}_{index}", raw.name, raw.arguments) for index, raw in enumerate(calls))
+    """The calls with ids that are unique within the run and safe as file names, whatever the provider sent.
+
+    A name is cut down to what providers accept in a history; what was no tool's name before is none afterwards.
+    """
+    return tuple(
+        RawCall(f"call_{turn}_{index}", _NO_NAME.sub("_", raw.name)[:64] or "_", raw.arguments)
+        for index, raw in enumerate(calls)
+    )
 
 
 def _problem(raw: RawCall, tools: dict[str, Tool[Any]]) -> str:
@@ -271,6 +259,6 @@ class _Chunks:
             self.flush()
 
     def flush(self) -> None:
-        text, self._parts, self._since = "".join(self._parts), [], time.monotonic()
+        text, self._parts, self._since = encodable("".join(self._parts)), [], time.monotonic()
         if text:
             self._session.write(lambda _: Draft((ev.AssistantChunk(content=text),)))

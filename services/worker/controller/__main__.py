@@ -42,16 +42,9 @@ def main() -> int:
 
 def build(settings: ControllerSettings) -> Controller:
     """Put a controller together from a process's settings."""
-    client = connect(
-        settings.redis_url,
-        cluster=settings.redis_cluster,
-        client_name="cohort-controller",
-    )
+    client = connect(settings.redis_url, cluster=settings.redis_cluster, client_name="cohort-controller")
     keys, artifacts = Keys(settings.shards), ArtifactStore(settings.artifact_url)
-    store, logs = (
-        RunStore(client, keys, Payloads(artifacts)),
-        LogStore(client, keys, artifacts),
-    )
+    store, logs = (RunStore(client, keys, Payloads(artifacts)), LogStore(client, keys, artifacts))
     hints = CeleryHints(celery_app(settings.broker_url))
     executor = LocalExecutor(settings.state_dir / "attempts", artifacts, Workspace(artifacts))
     terms = Terms(
@@ -64,14 +57,7 @@ def build(settings: ControllerSettings) -> Controller:
     attempts = AttemptStore(client, keys)
     reconciler = Reconciler(store, attempts, logs, Ledger(client), executor, hints, terms)
     leadership = Leadership(client, "controller", uuid4().hex, settings.leader_seconds)
-    return Controller(
-        store,
-        leadership,
-        reconciler,
-        Archivist(store, logs, artifacts),
-        hints,
-        settings.sweep_seconds,
-    )
+    return Controller(store, leadership, reconciler, Archivist(store, logs, artifacts), hints, settings.sweep_seconds)
 
 
 if __name__ == "__main__":

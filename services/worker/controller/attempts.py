@@ -66,10 +66,7 @@ class Reconciler:
             attempt = _live(state, attempt_name)
             if attempt is None:
                 return
-            seen, record = (
-                self.executor.inspect(attempt_name),
-                self.attempts.record(attempt_name),
-            )
+            seen, record = (self.executor.inspect(attempt_name), self.attempts.record(attempt_name))
             action = do.decide(state, attempt, record, seen, time.time(), self.terms.finish_seconds)
             self._carry_out(state, attempt, record, seen, action)
         except RunNotFound:
@@ -80,12 +77,7 @@ class Reconciler:
             log.exception("reconcile_failed", attempt=attempt_name)
 
     def _carry_out(
-        self,
-        state: RunState,
-        attempt: Attempt,
-        record: AttemptRecord,
-        seen: Observed,
-        action: do.Action,
+        self, state: RunState, attempt: Attempt, record: AttemptRecord, seen: Observed, action: do.Action
     ) -> None:
         match action:
             case do.Submit():
@@ -131,32 +123,17 @@ class Reconciler:
 
         self.store.record(state.run, f"started:{attempt.id}", decide)
 
-    def _close(
-        self,
-        state: RunState,
-        attempt: Attempt,
-        record: AttemptRecord,
-        seen: Observed,
-        close: do.Close,
-    ) -> None:
+    def _close(self, state: RunState, attempt: Attempt, record: AttemptRecord, seen: Observed, close: do.Close) -> None:
         finished = self._finished(attempt, record, seen, close)
         after = self.store.record(
-            state.run,
-            f"finished:{attempt.id}",
-            lambda now: self._closing(now, attempt, finished),
+            state.run, f"finished:{attempt.id}", lambda now: self._closing(now, attempt, finished)
         )
         reach("controller.closed")
         micros = round(finished.cost_usd * MICRODOLLARS)
         self.ledger.settle(state.tenant, f"step:{attempt.id}", micros)
         if after.status in {Status.RUNNING, Status.CANCELLING}:
             self.hints.publish(state.run)
-        log.info(
-            "attempt_closed",
-            run=state.run,
-            attempt=attempt.id,
-            outcome=close.outcome,
-            reason=close.reason,
-        )
+        log.info("attempt_closed", run=state.run, attempt=attempt.id, outcome=close.outcome, reason=close.reason)
         if finished.log_complete:
             self.executor.remove(attempt.id)
 
@@ -190,10 +167,7 @@ class Reconciler:
 
 
 def _live(state: RunState, attempt_name: str) -> Attempt | None:
-    return next(
-        (attempt for attempt in state.live_attempts() if attempt.id == attempt_name),
-        None,
-    )
+    return next((attempt for attempt in state.live_attempts() if attempt.id == attempt_name), None)
 
 
 def _outputs(step: Step) -> tuple[FileRef, ...]:

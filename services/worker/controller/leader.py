@@ -23,12 +23,7 @@ class Leadership:
         if asked < self._until - self._seconds * 2 / 3:
             return True
         try:
-            leads = run_script(
-                self._client,
-                "lead",
-                [keys.leader(self._role)],
-                [self._name, int(self._seconds * 1000)],
-            )
+            leads = run_script(self._client, "lead", [keys.leader(self._role)], [self._name, int(self._seconds * 1000)])
         except StoreUnavailable:
             return asked < self._until
         self._until = asked + self._seconds if leads else 0.0

@@ -60,9 +60,9 @@ def progress_of(call: Call, step: Step) -> str:
     attempt = step.last
     record = call.desk.attempts.record(attempt.id)
     lines = [f"Step {step.name}, attempt {attempt.number}: {attempt.status}"]
-    if record.progress_text:
-        lines.append(f"progress: {record.progress_text}")
-    lines += [line_of(series) for series in summaries(call.desk.attempts.metrics(attempt.id))]
+    if record.progress is not None and record.progress.text:
+        lines.append(f"progress: {record.progress.text}")
+    lines += [line_of(series) for series in summaries(metrics_of(call, attempt))]
     return "\n".join(lines)
 
 
@@ -83,16 +83,7 @@ def _summary(name: str, group: Sequence[Metric]) -> Series:
     values = [record.value for record in group]
     good = [value for value in values if math.isfinite(value)] or [math.nan]
     bad = next((index for index, value in enumerate(values) if not math.isfinite(value)), None)
-    return Series(
-        name,
-        len(values),
-        values[0],
-        min(good),
-        max(good),
-        values[-1],
-        where(group[-1]),
-        bad,
-    )
+    return Series(name, len(values), values[0], min(good), max(good), values[-1], where(group[-1]), bad)
 
 
 def where(record: Metric) -> str:

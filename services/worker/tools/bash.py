@@ -11,22 +11,13 @@ from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool
 
 
 class Bash(Parameters):
-    command: str = Field(
-        min_length=1,
-        max_length=100_000,
-        description="The command, run by sh in the workspace.",
-    )
+    command: str = Field(min_length=1, max_length=100_000, description="The command, run by sh in the workspace.")
     timeout_seconds: float = Field(120, gt=0, le=1_800, description="The command is stopped after so long.")
 
 
 def _run(call: Call, wanted: Bash) -> Result:
     ran = call.desk.shell.run(
-        call.state.run,
-        call.id,
-        call.state.snapshot,
-        wanted.command,
-        wanted.timeout_seconds,
-        call.stop,
+        call.state.run, call.id, call.state.snapshot, wanted.command, wanted.timeout_seconds, call.stop
     )
     return _result(call, ran, wanted)
 

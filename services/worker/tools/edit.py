@@ -33,10 +33,7 @@ def _run(call: Call, wanted: Edit) -> Result:
     check_change(call, change)
     line = text[: text.index(wanted.old)].count("\n") + 1
     where = f"at line {line}" if count == 1 else f"in {count} places"
-    return Result(
-        f"edited {wanted.path} {where}{syntax_note(wanted.path, changed)}",
-        changes=(change,),
-    )
+    return Result(f"edited {wanted.path} {where}{syntax_note(wanted.path, changed)}", changes=(change,))
 
 
 TOOL = Tool(

@@ -7,30 +7,16 @@ from pydantic import Field
 from services.core.errors import CohortError
 from services.core.records import FileRef
 from services.worker.tools.accounts import metrics_of
-from services.worker.tools.tool import (
-    Call,
-    Finished,
-    Parameters,
-    Replay,
-    Result,
-    Tool,
-    ToolError,
-)
+from services.worker.tools.tool import Call, Finished, Parameters, Replay, Result, Tool, ToolError
 
 _TOLERANCE = 1e-6
 
 
 class Finish(Parameters):
-    summary: str = Field(
-        min_length=1,
-        max_length=20_000,
-        description="What was done and found, for a person.",
-    )
+    summary: str = Field(min_length=1, max_length=20_000, description="What was done and found, for a person.")
     metrics: dict[str, float] = Field({}, description="Results, each as a step printed it.")
     artifacts: list[str] = Field(
-        [],
-        max_length=200,
-        description="Files: <step>/<path> of an output, or workspace paths.",
+        [], max_length=200, description="Files: <step>/<path> of an output, or workspace paths."
     )
 
 

@@ -22,10 +22,7 @@ class StepLog(Parameters):
     offset: int | None = Field(None, description="First byte to show; negative counts from the end.")
     limit: int = Field(8_000, ge=1, le=_ANSWER_BYTES, description="Most bytes to show.")
     search: str | None = Field(
-        None,
-        min_length=1,
-        max_length=500,
-        description="Show lines matching this regex instead.",
+        None, min_length=1, max_length=500, description="Show lines matching this regex instead."
     )
 
 

@@ -11,29 +11,14 @@ from services.core.records import MICRODOLLARS, RunState
 from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool, ToolError
 
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*(Ki|Mi|Gi|K|M|G)?B?", re.IGNORECASE)
-_UNITS = {
-    "": 1,
-    "k": 10**3,
-    "m": 10**6,
-    "g": 10**9,
-    "ki": 2**10,
-    "mi": 2**20,
-    "gi": 2**30,
-}
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MOST_STEPS = 100
 
 
 class SubmitStep(Parameters):
-    name: str = Field(
-        pattern=r"^[a-z]([a-z0-9-]{0,22}[a-z0-9])?$",
-        description="The step's name, such as train.",
-    )
-    command: str = Field(
-        min_length=1,
-        max_length=20_000,
-        description="Shell command, run in a copy of the workspace.",
-    )
+    name: str = Field(pattern=r"^[a-z]([a-z0-9-]{0,22}[a-z0-9])?$", description="The step's name, such as train.")
+    command: str = Field(min_length=1, max_length=20_000, description="Shell command, run in a copy of the workspace.")
     deadline_minutes: float = Field(60, gt=0, le=60 * 24 * 14, description="The program is stopped after so long.")
     uses: list[str] = Field([], max_length=20, description="Steps whose outputs the program reads.")
     memory: str | None = Field(None, description="Memory limit, such as 4GiB.")

@@ -124,9 +124,5 @@ class Tool(Generic[P]):
         schema.pop("title", None)
         for field_schema in schema.get("properties", {}).values():
             field_schema.pop("title", None)
-        function = {
-            "name": self.name,
-            "description": self.description,
-            "parameters": schema,
-        }
+        function = {"name": self.name, "description": self.description, "parameters": schema}
         return {"type": "function", "function": function}

@@ -7,15 +7,7 @@ from pydantic import Field
 from services.core.records import Step, Wait
 from services.core.waiting import is_satisfied
 from services.worker.tools.accounts import account_of, progress_of
-from services.worker.tools.tool import (
-    Call,
-    Parameters,
-    Park,
-    Replay,
-    Result,
-    Tool,
-    ToolError,
-)
+from services.worker.tools.tool import Call, Parameters, Park, Replay, Result, Tool, ToolError
 
 
 class WaitForSteps(Parameters):
@@ -29,11 +21,7 @@ def _run(call: Call, wanted: WaitForSteps) -> Result | Park:
     earlier = call.state.wait if call.state.wait and call.state.wait.tool_call_id == call.id else None
     until = earlier.until if earlier and earlier.until else call.now + wanted.max_minutes * 60
     wait = Wait(
-        kind="steps",
-        steps=tuple(step.name for step in steps),
-        mode=wanted.until,
-        until=until,
-        tool_call_id=call.id,
+        kind="steps", steps=tuple(step.name for step in steps), mode=wanted.until, until=until, tool_call_id=call.id
     )
     over = is_satisfied(wait, call.state)
     if not over and not call.unread and call.now < until:

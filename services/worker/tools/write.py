@@ -16,10 +16,7 @@ def _run(call: Call, wanted: Write) -> Result:
     change = Change(wanted.path, wanted.content.encode())
     check_change(call, change)
     lines = wanted.content.count("\n") + (not wanted.content.endswith("\n"))
-    return Result(
-        f"wrote {wanted.path}, {lines} lines{syntax_note(wanted.path, wanted.content)}",
-        changes=(change,),
-    )
+    return Result(f"wrote {wanted.path}, {lines} lines{syntax_note(wanted.path, wanted.content)}", changes=(change,))
 
 
 def check_change(call: Call, change: Change) -> None:
