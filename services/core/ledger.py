@@ -23,6 +23,10 @@ class Ledger:
         else:
             self._client.hset(keys.ledger(tenant), "cap", round(dollars * MICRODOLLARS))
 
+    def is_capped(self, tenant: str) -> bool:
+        """Whether the tenant may not spend without bound."""
+        return self.account(tenant)[2] is not None
+
     def reserve(self, tenant: str, name: str, microdollars: int) -> None:
         """Hold an amount under `name`; the same name again changes nothing. Raises `BudgetSpent`."""
         if microdollars <= 0:

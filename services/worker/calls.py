@@ -108,7 +108,6 @@ class Calls:
     def _answered(self, state: RunState, tool: Tool[Any], open_call: OpenCall, result: Result) -> Draft | None:
         if all(call.tool_call_id != open_call.tool_call_id for call in state.open_calls):
             return None
-        text = self.redactor.redact(result.text)
         changed, problem = self._changed(state, open_call, result)
         text = self.redactor.redact(result.text) + problem
         succeeded = result.success and not problem
@@ -121,6 +120,8 @@ class Calls:
 
     def _changed(self, state: RunState, open_call: OpenCall, result: Result) -> tuple[list[ev.EventData], str]:
         """The event of the changed files, if there is one, and what the model must know where they cannot be kept."""
+        if not result.changes:
+            return [], ""
         try:
             snapshot = self.desk.workspace.apply(state.snapshot, _possible(self.desk, state.snapshot, result.changes))
         except BadRequest as error:
@@ -136,7 +137,9 @@ class Calls:
 
 def _possible(desk: Desk, snapshot: str, changes: Sequence[Change]) -> list[Change]:
     """The changes without deletions of what is gone already: a command beside this one may have been quicker."""
-    there = {entry.path for entry in desk.workspace.list(snapshot)} if changes else set()
+    if all(change.content is not None for change in changes):
+        return list(changes)
+    there = {entry.path for entry in desk.workspace.list(snapshot)}
     return [change for change in changes if change.content is not None or change.path in there]
 
 
