@@ -163,6 +163,7 @@ def _steps(state: RunState, data: _StepEvent, time: float) -> dict[str, object]:
                 ended=time,
                 exit_code=data.exit_code,
                 reason=data.reason,
+                seconds=data.seconds,
                 cost_usd=data.cost_usd,
                 log_bytes=data.log_bytes,
                 log_complete=data.log_complete,

@@ -64,6 +64,7 @@ class Attempt(Record):
     ended: float | None = None
     exit_code: int | None = None
     reason: str = ""
+    seconds: float = 0.0
     cost_usd: float = 0.0
     log_bytes: int = 0
     log_complete: bool = False
