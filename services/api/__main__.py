@@ -54,7 +54,7 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
     def stop(self) -> None:
-        """End streams and waits, take no more requests, finish the ones at work. From any thread or a signal handler."""
+        """End streams and waits, take no more requests, finish the ones at work. Callable from everywhere."""
         self._loop.call_soon_threadsafe(self._hub.close)
         self.should_exit = True
 

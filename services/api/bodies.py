@@ -79,4 +79,4 @@ def json_body(kind: type[M], *, optional: bool = False, strict: bool = True) -> 
 def takes(kind: type[BaseModel], example: dict[str, Any], *, required: bool = True) -> dict[str, Any]:
     """What the OpenAPI document says of a route that reads a JSON body of this kind (see `openapi`)."""
     content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}, "example": example}}
-    return {"requestBody": {"required": required, "content": content}, "x-body-model": kind}
+    return {"requestBody": {"required": required, "content": content}}

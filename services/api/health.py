@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from services.api.parts import Uses
@@ -17,7 +17,7 @@ router = APIRouter(tags=["health"])
 class Health(BaseModel):
     """`ok`."""
 
-    status: str
+    status: str = Field(examples=["ok"])
 
 
 _TEXT: Responses = {

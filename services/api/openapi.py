@@ -5,15 +5,22 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
+from services.api.ingest import Claim, Heartbeat
+from services.api.keys import KeyRequest
+from services.api.messages import Message
 from services.api.problems import MEDIA_TYPE, Problem
+from services.api.runs import Cancellation
+from services.api.submission import Submission
+from services.core.observations import FinishReport, Observations
 
 DESCRIPTION = """Goals in, models with their evidence out.
 
 Every error is a problem document (RFC 9457) with a stable `type`. Every route below `/v1` wants an API key
 (`Authorization: Bearer ck_…`) and knows only its tenant's runs."""
+# What routes read by themselves, so that FastAPI does not know of it.
+_BODIES = (Submission, Cancellation, Message, KeyRequest, Claim, Heartbeat, Observations, FinishReport)
 _REF = "#/components/schemas/{model}"
 _AUTHENTICATED = ("400", "401", "403", "404", "422", "503")
 _EXAMPLE = {
@@ -40,20 +47,14 @@ def document(app: FastAPI) -> Callable[[], dict[str, Any]]:
 def _built(app: FastAPI) -> dict[str, Any]:
     whole = get_openapi(title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes)
     schemas = whole["components"]["schemas"]
-    bodies = [body for route in app.routes if isinstance(route, APIRoute) if (body := _body(route))]
-    _, described = models_json_schema([(model, "validation") for model in [*bodies, Problem]], ref_template=_REF)
+    _, described = models_json_schema([(model, "validation") for model in (*_BODIES, Problem)], ref_template=_REF)
     schemas.update(described["$defs"])
     for path, operations in whole["paths"].items():
         for operation in operations.values():
-            operation.pop("x-body-model", None)
             _describe_errors(operation, is_open=not path.startswith(("/v1", "/internal")))
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     return whole
-
-
-def _body(route: APIRoute) -> Any:
-    return (route.openapi_extra or {}).get("x-body-model")
 
 
 def _describe_errors(operation: dict[str, Any], *, is_open: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Header, Query
+from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
 from services.api import submission
@@ -25,7 +26,7 @@ from services.core import events as ev
 from services.core import faults
 from services.core.apikeys import KeyRecord
 from services.core.catalog import MAX_PAGE
-from services.core.errors import BadRequest, Conflict
+from services.core.errors import Conflict
 from services.core.keys import new_run_id, run_id_from
 from services.core.lifecycle import Reason, Status
 from services.core.records import RunState
@@ -42,6 +43,9 @@ IdempotencyKey = Annotated[
         description="Names the request: sent again, it makes no second run. 1 to 128 printable ASCII characters.",
         examples=["pipeline-4711"],
     ),
+]
+LabelFilter = Annotated[
+    str, StringConstraints(max_length=320, pattern=r"^[a-z0-9._/-]{1,63}="), Field(description="`name=value`.")
 ]
 _BODY = takes(Submission, submission.EXAMPLE)
 _BODY["requestBody"]["content"][FORM] = {
@@ -88,15 +92,15 @@ def list_runs(
     parts: Uses,
     status: Annotated[Status | None, Query(description="Only runs that stand so.")] = None,
     label: Annotated[
-        list[str] | None,
-        Query(max_length=32, description="`name=value`; a run must have all.", examples=[["team=vision"]]),
+        list[LabelFilter] | None, Query(max_length=32, description="All must fit.", examples=[["team=vision"]])
     ] = None,
     text: Annotated[str, Query(max_length=200, description="Looked for in id, goal and summary, in any case.")] = "",
     cursor: Annotated[str, Query(max_length=200, description="`next_cursor` of the page before.")] = "",
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
 ) -> Response:
     """The tenant's runs, newest first. A page may be short, even empty: the list ends where `next_cursor` is null."""
-    page = parts.catalog.list_runs(caller.tenant, status, _labels(label or []), text, cursor, limit)
+    labels = dict(pair.split("=", 1) for pair in label or [])
+    page = parts.catalog.list_runs(caller.tenant, status, labels, text, cursor, limit)
     return answer(
         RunPage.model_construct(items=[view(state) for state in page.items], next_cursor=page.next_cursor or None)
     )
@@ -180,13 +184,6 @@ def _accepted(parts: Parts, caller: KeyRecord, wanted: Asked, *, is_known: bool)
         deadline=goal.deadline,
         accepted_by=caller.name,
     )
-
-
-def _labels(texts: list[str]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in texts]
-    if not all(name and equals for name, equals, _ in pairs):
-        raise BadRequest("a label filter reads name=value", field="label")
-    return {name: value for name, _, value in pairs}
 
 
 async def _rested(hub: Hub, run: str, seconds: float) -> None:

@@ -9,15 +9,15 @@ from starlette.responses import StreamingResponse
 KEEP_ALIVE = b": keep-alive\n\n"
 # A client waits so many milliseconds before it asks again, here: after a stream that ends because this process does.
 GOODBYE = b"retry: 1000\n\n"
+# Ends of lines to some clients' libraries, though not to the standard.
+_LINE_ENDS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
 
 
 def frame(event: str, data: Any, ident: int | None = None) -> bytes:
     """One event. `data` becomes one line of JSON, so no text in it can end the event or forge another."""
-    return framed(event, to_json(data, inf_nan_mode="strings"), ident)
-
-
-def framed(event: str, line: bytes, ident: int | None = None) -> bytes:
-    """The same for data that is one line of JSON already."""
+    line = to_json(data, inf_nan_mode="strings")
+    for end, escaped in _LINE_ENDS:
+        line = line.replace(end, escaped)
     head = b"" if ident is None else b"id: %d\n" % ident
     return b"%sevent: %s\ndata: %s\n\n" % (head, event.encode(), line)
 

@@ -174,7 +174,8 @@ async def _log(parts: Parts, run: str, attempt: str, position: int) -> AsyncIter
     with parts.metrics.sse_clients.track_inprogress():
         async with hub.feed(run) as feed:
             while not hub.is_closing:
-                # Asked before the reading: what was written while it lived is then surely read.
+                # Each is asked before the next, so that what comes in between is seen in the next round at once.
+                head = feed.head
                 is_live = await run_sync(parts.attempts.is_live, attempt)
                 text, after = await run_sync(_text, parts, attempt, position, not is_live)
                 if text:
@@ -187,7 +188,7 @@ async def _log(parts: Parts, run: str, attempt: str, position: int) -> AsyncIter
                     yield sse.KEEP_ALIVE
                     spoke = clock()
                 else:
-                    await _grown(feed, attempt, position)
+                    await _grown(feed, attempt, position, head)
             yield sse.GOODBYE
 
 
@@ -199,9 +200,8 @@ def _text(parts: Parts, attempt: str, position: int, is_last: bool) -> tuple[str
     return text, position + len(data) - len(decoder.getstate()[0])
 
 
-async def _grown(feed: Feed, attempt: str, position: int) -> None:
-    """Wait until the log is said to have grown, something happens to the run, or it is time to look again anyway."""
-    head = feed.head
+async def _grown(feed: Feed, attempt: str, position: int, head: int) -> None:
+    """Wait until the log is said to be longer or the run to be further, or it is time to look again anyway."""
     while feed.log_bytes.get(attempt, 0) <= position and feed.head == head:
         if not await feed.news(POLL_SECONDS):
             return

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, BinaryIO
 
-from pydantic import BeforeValidator, Field, FiniteFloat, StringConstraints
+from pydantic import BeforeValidator, Field, FiniteFloat, StringConstraints, WithJsonSchema
 
 from services.api.bodies import Input
 from services.api.problems import BadField
@@ -47,8 +47,12 @@ def _moment(value: object) -> object:
 
 Deadline = Annotated[
     FiniteFloat,
-    BeforeValidator(_moment, json_schema_input_type=str | float),
+    BeforeValidator(_moment),
     Field(gt=0, le=_LATEST),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string"}, {"type": "number", "exclusiveMinimum": 0, "maximum": _LATEST}]},
+        mode="validation",
+    ),
 ]
 LabelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9._/-]{1,63}$")]
 LabelValue = Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]

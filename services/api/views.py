@@ -1,16 +1,18 @@
 """What clients are shown: the stored records, with what programs would otherwise have to work out."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, computed_field
 from pydantic_core import to_json
 from starlette.responses import Response
 
 from services.core.apikeys import Scope
+from services.core.lifecycle import Status
 from services.core.observations import Metric, Progress
 from services.core.records import MICRODOLLARS, Attempt, FileRef, RunState, Spend
 
+RunName = Annotated[str, Field(examples=["rk3v9x2m4q8aa"])]
 # What FastAPI takes as descriptions of answers, by status.
 Responses = dict[int | str, dict[str, Any]]
 
@@ -53,32 +55,32 @@ class RunPage(BaseModel):
     """Some runs, newest first. The rest begins at `next_cursor`; null where there is none."""
 
     items: list[RunView]
-    next_cursor: str | None
+    next_cursor: str | None = Field(examples=["MTc5MDAwMDAwMDAwMC1yazN2OXgybTRxOGFh"])
 
 
 class Accepted(BaseModel):
     """The run that a goal became. The same for every repetition of the request."""
 
-    run: str
+    run: RunName
     links: dict[str, str]
 
 
 class Acknowledged(BaseModel):
     """What was asked for is on record."""
 
-    run: str
-    status: str
+    run: RunName
+    status: Status
     message_id: str | None = None
 
 
 class EventView(BaseModel):
     """One entry of a run's log."""
 
-    event_type: str
-    data: Any
-    run: str
+    event_type: str = Field(examples=["status_changed"])
+    data: Any = Field(examples=[{"source": "queued", "target": "running", "reason": "", "detail": ""}])
+    run: RunName
     seq: int
-    time: float
+    time: float = Field(description="Seconds since the epoch.")
     turn: int
 
 
@@ -103,7 +105,7 @@ class AttemptView(Attempt):
 class StepView(BaseModel):
     """A program the run executes, and every attempt at it."""
 
-    name: str
+    name: str = Field(examples=["train"])
     cancelling: bool
     attempts: list[AttemptView]
 
@@ -115,7 +117,7 @@ class StepList(BaseModel):
 class MetricPage(BaseModel):
     """Values in the order in which they came; go on with `start=next_start`, null at the end of what there is now."""
 
-    attempt: str
+    attempt: str = Field(examples=["rk3v9x2m4q8aa-train-1"])
     items: list[Metric]
     next_start: int | None
     dropped: int
@@ -124,7 +126,7 @@ class MetricPage(BaseModel):
 class ArtifactView(FileRef):
     """A file that the run made. `step` is null for what the agent handed over at the end."""
 
-    step: str | None = None
+    step: str | None = Field(None, examples=["train"])
 
 
 class ArtifactList(BaseModel):
@@ -134,22 +136,22 @@ class ArtifactList(BaseModel):
 class EntryView(FileRef):
     """A file in a workspace; `mode` is 420 (rw-r--r--) or 493 (rwxr-xr-x)."""
 
-    mode: int
+    mode: int = Field(examples=[0o644])
 
 
 class WorkspaceView(BaseModel):
     """One version of a run's files."""
 
-    snapshot: str
+    snapshot: str = Field(examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"])
     entries: list[EntryView]
 
 
 class KeyView(BaseModel):
     """An API key without its secret."""
 
-    id: str
-    tenant: str
-    name: str
+    id: str = Field(examples=["7f3k9x2m4q8a"])
+    tenant: str = Field(examples=["acme"])
+    name: str = Field(examples=["ci"])
     scopes: list[Scope]
     created: float
     revoked: float | None = None
@@ -158,7 +160,7 @@ class KeyView(BaseModel):
 class NewKey(KeyView):
     """An API key with the text that is shown this once: `secret` is what goes behind `Bearer`."""
 
-    secret: str
+    secret: str = Field(examples=["ck_7f3k9x2m4q8a_…"])
 
 
 class KeyList(BaseModel):

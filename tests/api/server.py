@@ -26,7 +26,8 @@ class Served:
 
     def stop(self) -> None:
         """As SIGTERM does it: streams end, requests are finished."""
-        self.server.stop()
+        if self.thread.is_alive():
+            self.server.stop()
         self.thread.join(20)
         assert not self.thread.is_alive()
 
