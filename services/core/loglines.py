@@ -8,35 +8,32 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 MAX_LINE_BYTES = 64 << 10
+_NEWLINE = ord("\n")
 
 # ECMA-48: control sequences, operating-system commands (titles, links), and the two-character escapes.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*+[ -/]*+[@-~]|\][^\x07\x1b]*+(?:\x07|\x1b\\)?|[ -/]*+[0-~])")
-_CONTROLS = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
-)
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # Terminals also rewrite a line by stepping back over it; Keras does.
-_ENDS = re.compile(rb"\n|[\r\x08]+")
+_ENDS = re.compile(rb"\n+|[\r\x08]+")
 
 
 @dataclass(frozen=True)
 class LogLine:
     """One line, or one state of a line that a carriage return later rewrites.
 
-    `offset` is where its bytes begin in the log, `cut` how many of them were not kept because the line was too long.
+    `offset` is where its bytes begin in the log. Of a line longer than 64 KiB the rest is dropped.
     """
 
     text: str
     offset: int
     is_rewritten: bool
-    cut: int
 
 
 class LogLines:
-    """Cuts a stream of bytes into lines."""
+    """Cuts a stream of bytes into lines. Of blank lines in a row one is enough: how many come is not promised."""
 
     def __init__(self) -> None:
         self._kept = bytearray()
-        self._cut = 0
         self._offset = 0
         self._position = 0
 
@@ -46,7 +43,7 @@ class LogLines:
         for end in _ENDS.finditer(data):
             self._keep(data[start : end.start()])
             start = end.end()
-            yield self._end(is_rewritten=end[0] != b"\n", next_offset=self._position + start)
+            yield self._end(is_rewritten=data[end.start()] != _NEWLINE, next_offset=self._position + start)
         self._keep(data[start:])
         self._position += len(data)
 
@@ -56,14 +53,11 @@ class LogLines:
             yield self._end(is_rewritten=False, next_offset=self._position)
 
     def _keep(self, piece: bytes) -> None:
-        room = MAX_LINE_BYTES - len(self._kept)
-        self._kept += piece[:room]
-        self._cut += max(0, len(piece) - room)
+        self._kept += piece[: MAX_LINE_BYTES - len(self._kept)]
 
     def _end(self, is_rewritten: bool, next_offset: int) -> LogLine:
-        line = LogLine(self._kept.decode(errors="replace"), self._offset, is_rewritten, self._cut)
+        line = LogLine(self._kept.decode(errors="replace"), self._offset, is_rewritten)
         self._kept.clear()
-        self._cut = 0
         self._offset = next_offset
         return line
 
@@ -76,4 +70,8 @@ def clean(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     text = _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
-    return _CONTROLS.sub("", text)
+    text = _CONTROLS.sub("", text)
+    if text.replace("\n", "").replace("\t", "").isprintable():
+        return text
+    # What is left to go: formatting characters (bidi controls, zero width, tags), private and unassigned code points.
+    return "".join(char if char.isprintable() or char in "\n\t" else " " * char.isspace() for char in text)

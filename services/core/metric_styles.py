@@ -96,6 +96,8 @@ def read_dict(text: str) -> list[Metric]:
     pairs = [(name, float(value)) for name, value in _QUOTED_PAIR.findall(text, start)]
     own, around = _place_of(dict(pairs)), place_in(text[:start])
     if own.step is None and own.epoch is None:
+        if start and around.step is None and around.epoch is None:
+            return []  # Some dictionary in a sentence.
         own = around
     return _metrics(pairs, own._replace(rank=own.rank if own.rank is not None else around.rank))
 
@@ -168,5 +170,5 @@ def _metrics(pairs: Iterable[tuple[str, float]], place: Place) -> list[Metric]:
     return [
         Metric("_".join(name.split())[:_MAX_NAME], value, *place)
         for name, value in pairs
-        if name.lower() not in _NO_SERIES
+        if name.lower() not in _NO_SERIES and not name.endswith(".py")
     ]
