@@ -16,6 +16,8 @@ class Edit(Parameters):
 
 
 def _run(call: Call, wanted: Edit) -> Result:
+    if wanted.old == wanted.new:
+        raise ToolError("old and new are the same, so there is nothing to do")
     try:
         entry = call.desk.workspace.entry(call.state.snapshot, wanted.path)
         text = call.desk.workspace.read(call.state.snapshot, wanted.path).decode()

@@ -14,7 +14,7 @@ _TOLERANCE = 1e-6
 
 class Finish(Parameters):
     summary: str = Field(min_length=1, max_length=20_000, description="What was done and found, for a person.")
-    metrics: dict[str, float] = Field({}, description="Results, each as a step printed it.")
+    metrics: dict[str, float] = Field({}, max_length=100, description="Results, each as a step printed it.")
     artifacts: list[str] = Field(
         [], max_length=200, description="Files: <step>/<path> of an output, or workspace paths."
     )

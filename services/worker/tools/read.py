@@ -20,7 +20,7 @@ def _run(call: Call, wanted: Read) -> Result:
     data = _content(call, wanted.path)
     if b"\0" in data[:8_192]:
         raise ToolError(f"{wanted.path} is binary ({len(data)} bytes); look at it with a program through bash")
-    lines = data.decode(errors="replace").splitlines()
+    lines = _lines(data.decode(errors="replace"), is_output=wanted.path.startswith(POINTER))
     first = wanted.offset - 1
     if lines and first >= len(lines):
         raise ToolError(f"{wanted.path} has {len(lines)} lines; offset {wanted.offset} is past the end")
@@ -34,6 +34,14 @@ def _run(call: Call, wanted: Read) -> Result:
     left = len(lines) - first - len(shown)
     more = f"\n[{left} more lines; continue with offset={first + len(shown) + 1}]" if left > 0 else ""
     return Result("\n".join(shown) + more if lines else "(the file is empty)")
+
+
+def _lines(text: str, *, is_output: bool) -> list[str]:
+    """The lines as an editor counts them. Of an output the long ones are wrapped: nothing else can show the rest."""
+    lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
+    if not is_output:
+        return lines
+    return [line[start : start + _LINE_CHARS] for line in lines for start in range(0, max(len(line), 1), _LINE_CHARS)]
 
 
 def _content(call: Call, path: str) -> bytes:

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from services.core.errors import CohortError
-from services.core.workspace import Change
+from services.core.workspace import FILE_MODE, BadPath, Change, PathNotFound
 from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool, ToolError
 
 
@@ -13,10 +13,18 @@ class Write(Parameters):
 
 
 def _run(call: Call, wanted: Write) -> Result:
-    change = Change(wanted.path, wanted.content.encode())
+    change = Change(wanted.path, wanted.content.encode(), _mode(call, wanted.path))
     check_change(call, change)
-    lines = wanted.content.count("\n") + (not wanted.content.endswith("\n"))
+    lines = len(wanted.content.removesuffix("\n").split("\n")) if wanted.content else 0
     return Result(f"wrote {wanted.path}, {lines} lines{syntax_note(wanted.path, wanted.content)}", changes=(change,))
+
+
+def _mode(call: Call, path: str) -> int:
+    """A file that is replaced stays executable if it was."""
+    try:
+        return call.desk.workspace.entry(call.state.snapshot, path).mode
+    except (PathNotFound, BadPath):
+        return FILE_MODE
 
 
 def check_change(call: Call, change: Change) -> None:
@@ -33,8 +41,8 @@ def syntax_note(path: str, content: str) -> str:
         return ""
     try:
         compile(content, path, "exec", dont_inherit=True)
-    except (SyntaxError, ValueError) as error:
-        return f"\nwarning: this does not parse: {error}"
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return f"\nwarning: this does not parse: {error or type(error).__name__}"
     return ""
 
 

@@ -1,0 +1,1 @@
+"""The agent's tools, each on real stores."""
