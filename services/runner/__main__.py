@@ -15,8 +15,8 @@ import structlog
 
 from services.core.errors import BadRequest, CohortError
 from services.core.logging import configure
-from services.runner.interim import SeriesParser
 from services.core.settings import RunnerSettings, load
+from services.runner.metrics import MetricReader
 from services.runner.ship import AttemptClient, Halt, Refused, Stopped
 from services.runner.sidecar import Assignment, Sidecar
 from services.runner.spool import Spool, take
@@ -49,8 +49,9 @@ def main() -> int:
     halt = Halt()
     signal.signal(signal.SIGTERM, lambda *_: _stop_later(halt))
     headers = {"Authorization": f"Bearer {token}"}
-    with httpx.Client(base_url=settings.api_url, headers=headers, timeout=_TIMEOUT) as http:
-        return _tend(settings, spool, AttemptClient(http, settings.attempt, halt), halt)
+    # Never closed: a thread may be in a call when the process ends.
+    http = httpx.Client(base_url=settings.api_url, headers=headers, timeout=_TIMEOUT)
+    return _tend(settings, spool, AttemptClient(http, settings.attempt, halt), halt)
 
 
 def _tend(settings: RunnerSettings, spool: Spool, client: AttemptClient, halt: Halt) -> int:
@@ -62,7 +63,7 @@ def _tend(settings: RunnerSettings, spool: Spool, client: AttemptClient, halt: H
         heartbeat_seconds=settings.heartbeat_seconds,
     )
     try:
-        outcome = Sidecar(assignment, client, halt, SeriesParser()).run()
+        outcome = Sidecar(assignment, client, halt, MetricReader()).run()
     except Stopped:
         log.warning("stopped_before_the_end")
         return BUSY

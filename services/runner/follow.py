@@ -8,8 +8,9 @@ import os
 import time
 from pathlib import Path
 
+from services.core.observations import Gap
 from services.runner.processes import end_survivors
-from services.runner.spool import ExitReason, ExitRecord, Gap, Spool, is_held
+from services.runner.spool import ExitReason, ExitRecord, Spool, is_held
 
 FLUSH_BYTES = 64 * 1024
 FLUSH_SECONDS = 0.2
@@ -94,7 +95,7 @@ class Ending:
     def look(self) -> ExitRecord | None:
         """How it ended; None while it has not. Once this answers, the log grows no more and nothing of it runs."""
         if self._found is None:
-            self._found = self._spool.exit() or self._lost()
+            self._found = _reported(self._spool) or self._lost()
         return self._found
 
     def _lost(self) -> ExitRecord | None:
@@ -103,6 +104,12 @@ class Ending:
             return None
         self._probe_at = now + _LOCK_SECONDS
         return lost(self._spool, self._attempt)
+
+
+def _reported(spool: Spool) -> ExitRecord | None:
+    """What the shim reported and left; a report beside a living shim is not its own."""
+    record = spool.exit()
+    return record if record is not None and not is_held(spool.shim_lock) else None
 
 
 def lost(spool: Spool, attempt: str) -> ExitRecord | None:
@@ -130,7 +137,7 @@ def lost(spool: Spool, attempt: str) -> ExitRecord | None:
 
 
 def with_missing_tail(record: ExitRecord, size: int) -> ExitRecord:
-    """The record of a log that has only `size` bytes; a machine that lost power may have kept the one, not the other."""
+    """The record of a log that has only `size` bytes; after a power cut one file may be there, the other not."""
     if size >= record.bytes:
         return record.model_copy(update={"bytes": size})
     gap = Gap(offset=size, bytes=record.bytes - size)

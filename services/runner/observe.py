@@ -4,117 +4,92 @@ Runs on a thread of its own beside the shipping of the log, reading the log at i
 hold the bytes back. Metrics are numbered from the log's start, so whatever is sent twice the API recognises.
 """
 
+import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
 
 import structlog
 
 from services.core.errors import CohortError
+from services.core.observations import Metric, Observations, Progress, Sample, Warned
 from services.runner.follow import LogFile
+from services.runner.metrics import MetricReader
 from services.runner.ship import AttemptClient, Fenced, Halt, Stopped
 from services.runner.spool import Spool, Usage
 
 log = structlog.get_logger()
 
-READ_BYTES = 256 * 1024
+READ_BYTES = 64 * 1024
 BATCH = 500
 MOST_WAITING = 10 * BATCH
 PAUSE_SECONDS = 0.25
 POST_SECONDS = 1.0
 SAMPLE_SECONDS = 5.0
-
-
-class Metric(Protocol):
-    """One number the program reported."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def value(self) -> float: ...
-    @property
-    def step(self) -> int | None: ...
-    @property
-    def epoch(self) -> float | None: ...
-    @property
-    def rank(self) -> int | None: ...
-
-
-class MetricParser(Protocol):
-    """Finds metrics in a log that comes in pieces. The same bytes give the same metrics, however they are cut."""
-
-    def feed(self, data: bytes) -> Sequence[Metric]:
-        """The metrics that `data` completes."""
-        ...
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Use of memory and CPU at one moment; 100 percent is one core."""
-
-    time: float
-    rss_bytes: int
-    cpu_percent: float
+# Longer than this after the log's end nobody waits for the metrics of a flood.
+READ_ON_SECONDS = 20.0
 
 
 def sample(now: Usage, before: Usage | None) -> Sample:
-    """The sample between two readings; without an earlier one there is no CPU to speak of yet."""
-    elapsed = now.time - before.time if before else 0.0
-    used = now.cpu_seconds - before.cpu_seconds if before else 0.0
-    percent = 100.0 * max(0.0, used) / elapsed if elapsed > 0 else 0.0
-    return Sample(now.time, now.rss_bytes, round(percent, 1))
+    """The sample between two readings; 100 percent is one core. Without an earlier reading CPU is not known."""
+    percent = None
+    if before is not None and now.time > before.time:
+        used = max(0.0, now.cpu_seconds - before.cpu_seconds)
+        percent = round(100.0 * used / (now.time - before.time), 1)
+    return Sample(time=now.time, rss_bytes=now.rss_bytes, cpu_percent=percent)
 
 
 class Observer:
-    """Reads, samples and posts until the log is over and all is posted, or the halt says stop."""
+    """Reads, samples and posts on its `thread`, until the log is over and all is posted, or the halt says stop."""
 
-    def __init__(self, spool: Spool, client: AttemptClient, halt: Halt, parser: MetricParser) -> None:
+    def __init__(self, spool: Spool, client: AttemptClient, halt: Halt, reader: MetricReader) -> None:
         self._spool = spool
         self._client = client
         self._halt = halt
-        self._parser: MetricParser | None = parser
+        self._reader: MetricReader | None = reader
         self._log = LogFile(spool.log)
         self._position = 0
         self._seen = 0
         self._posted = spool.cursor().metrics
-        self._waiting: list[Mapping[str, Any]] = []
+        self._waiting: list[Metric] = []
         self._samples: list[Sample] = []
-        self._warnings: list[Mapping[str, str]] = []
+        self._warnings: list[Warned] = []
+        self._progress: Progress | None = None
         self._usage: Usage | None = None
         self._final_size: int | None = None
-        self._is_closed = False
+        self._over = threading.Event()
+        self._give_up_at = math.inf
+        # While the log itself is behind, the interpreter's one lock is better left to it.
+        self.is_held = False
         self._post_at = self._sample_at = 0.0
-        self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
+        self.thread = threading.Thread(target=self._run, name="observer", daemon=True)
 
     @property
     def posted(self) -> int:
         """How many metrics the API has."""
         return self._posted
 
-    def start(self) -> None:
-        self._thread.start()
-
     def finish(self, size: int) -> None:
-        """The log ended at `size`: read and post the rest, then return. Raises `Fenced`, `Stopped`."""
+        """The log ended at `size`: read and post the rest within bounds, then return. Raises `Fenced`, `Stopped`."""
+        self._give_up_at = time.monotonic() + READ_ON_SECONDS
         self._final_size = size
-        while self._thread.is_alive():
-            self._thread.join(PAUSE_SECONDS)
+        self._over.set()
+        while self.thread.is_alive():
+            self.thread.join(PAUSE_SECONDS)
             self._halt.check()
 
     def warn(self, kind: str, text: str) -> None:
         """Have a warning posted."""
-        self._warnings.append({"kind": kind, "text": text})
+        self._warnings.append(Warned(kind=kind, text=text))
 
     def _run(self) -> None:
         try:
             while not self._is_done():
-                busy = self._read()
+                is_busy = self._read()
                 self._take_sample(time.monotonic())
                 self._post(time.monotonic())
-                if not busy and len(self._waiting) < BATCH and self._final_size is None:
-                    self._halt.wait(PAUSE_SECONDS)
+                if not is_busy and len(self._waiting) < BATCH:
+                    self._over.wait(PAUSE_SECONDS)
+                    self._halt.check()
         except (Fenced, Stopped):
             log.debug("observer_stopped")
         except CohortError as error:
@@ -124,35 +99,39 @@ class Observer:
             self._log.close()
 
     def _is_done(self) -> bool:
-        is_read = self._parser is None or self._is_closed
-        return self._final_size is not None and is_read and not (self._waiting or self._samples or self._warnings)
+        left = self._waiting or self._samples or self._warnings or self._progress
+        return self._final_size is not None and self._reader is None and not left
 
     def _read(self) -> bool:
-        """Parse the next piece of the log; False if there is none or enough is waiting to be posted."""
-        if len(self._waiting) >= MOST_WAITING or self._parser is None:
+        """Read metrics from the log's next piece; False if there is none or enough is waiting to be posted."""
+        if self._reader is None or self.is_held or len(self._waiting) >= MOST_WAITING:
             return False
-        data = self._log.read(self._position, READ_BYTES)
+        if time.monotonic() > self._give_up_at:
+            self._give_up(f"metrics after byte {self._position} were not read: the log is too long")
+            return False
+        is_last = self._position == self._final_size
+        data = b"" if is_last else self._log.read(self._position, READ_BYTES)
         self._position += len(data)
-        if self._position == self._final_size and not self._is_closed:
-            # The last line may have no end of its own.
-            self._is_closed = True
-            data += b"\n"
-        for metric in self._parse(self._parser, data):
+        try:
+            metrics = self._reader.finish() if is_last else self._reader.feed(data)
+            self._progress = self._reader.progress() or self._progress
+        except Exception:
+            # The edge between what a stranger's program prints and the shipping of it: a line that breaks the reader
+            # costs the metrics from there on, and nothing else.
+            log.exception("metrics_given_up", position=self._position)
+            self._give_up(f"metrics after byte {self._position} could not be read")
+            return False
+        for metric in metrics:
             self._seen += 1
             if self._seen > self._posted:
-                self._waiting.append(_as_json(metric))
+                self._waiting.append(metric)
+        if is_last:
+            self._reader = None
         return bool(data)
 
-    def _parse(self, parser: MetricParser, data: bytes) -> Sequence[Metric]:
-        try:
-            return parser.feed(data)
-        except Exception:
-            # The edge between what a stranger's program prints and the shipping of it: a line that breaks the parser
-            # costs the metrics after it, and nothing else.
-            log.exception("metrics_given_up", position=self._position)
-            self.warn("metrics_given_up", f"metrics could not be read after byte {self._position}")
-            self._parser = None
-            return ()
+    def _give_up(self, why: str) -> None:
+        self._reader = None
+        self.warn("metrics_given_up", why)
 
     def _take_sample(self, now: float) -> None:
         if now < self._sample_at or self._final_size is not None:
@@ -166,26 +145,19 @@ class Observer:
     def _post(self, now: float) -> None:
         if now < self._post_at and len(self._waiting) < BATCH and self._final_size is None:
             return
-        metrics, samples, warnings = self._waiting[:BATCH], list(self._samples), list(self._warnings)
-        if not (metrics or samples or warnings):
-            return
-        self._client.observe(
-            {
-                "first": self._posted,
-                "metrics": metrics,
-                "progress": None,
-                "samples": [{**vars(each), "gpu": []} for each in samples],
-                "warnings": warnings,
-            }
+        batch = Observations(
+            first=self._posted,
+            metrics=tuple(self._waiting[:BATCH]),
+            progress=self._progress,
+            samples=tuple(self._samples),
+            warnings=tuple(self._warnings),
         )
-        self._posted += len(metrics)
-        del self._waiting[: len(metrics)]
-        del self._samples[: len(samples)]
-        del self._warnings[: len(warnings)]
+        if not (batch.metrics or batch.progress or batch.samples or batch.warnings):
+            return
+        self._client.observe(batch)
+        self._posted += len(batch.metrics)
+        del self._waiting[: len(batch.metrics)]
+        del self._samples[: len(batch.samples)]
+        del self._warnings[: len(batch.warnings)]
+        self._progress = None
         self._post_at = now + POST_SECONDS
-
-
-def _as_json(metric: Metric) -> Mapping[str, Any]:
-    found = {"name": metric.name, "value": metric.value, "time": time.time()}
-    optional = {"step": metric.step, "epoch": metric.epoch, "rank": metric.rank}
-    return found | {key: value for key, value in optional.items() if value is not None}

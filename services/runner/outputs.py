@@ -22,6 +22,8 @@ log = structlog.get_logger()
 
 _READ_BYTES = 1 << 20
 _TOLD = 50
+# Of one directory: far beyond any limit on files, and still little memory.
+_LISTED = 100_000
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def survey(directory: Path, limits: OutputLimits) -> Survey:
     paths: list[str] = []
     skipped: list[Skipped] = []
     count = total = 0
-    for path, status in _walk(directory, limits.files):
+    for path, status in _walk(directory):
         why = _problem(path, status)
         if why is None and len(paths) >= limits.files:
             why = f"more than {limits.files} files"
@@ -98,17 +100,14 @@ def survey(directory: Path, limits: OutputLimits) -> Survey:
     return Survey(tuple(paths), tuple(skipped), count)
 
 
-def _walk(top: Path, limit: int) -> Iterator[tuple[str, os.stat_result | str]]:
-    """Every path below `top` that is no directory, with its status or why there is none.
-
-    Of one directory at most `limit` + 1 entries, which is enough to notice that there are too many.
-    """
+def _walk(top: Path) -> Iterator[tuple[str, os.stat_result | str]]:
+    """Every path below `top` that is no directory, with its status or why there is none, in an order that stays."""
     waiting = [""]
     while waiting:
         directory = waiting.pop()
         try:
             with os.scandir(top / directory) as listing:
-                entries = sorted(islice(listing, limit + 1), key=lambda entry: entry.name)
+                entries = sorted(islice(listing, _LISTED), key=lambda entry: entry.name)
         except FileNotFoundError:
             continue
         except OSError as error:

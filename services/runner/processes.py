@@ -71,15 +71,14 @@ def _is_in_group(process: Process, shim: ShimRecord) -> bool:
 
 
 def _carries(pid: int, attempt: str) -> bool:
-    """Whether the process was started with the program's environment. The sidecar's differs: it knows the API."""
+    """Whether the process was started with the program's environment. The sidecar knows the attempt, but no inputs."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             environment = file.read().split(b"\0")
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return False
-    if f"COHORT_ATTEMPT={attempt}".encode() not in environment:
-        return False
-    return not any(entry.startswith(b"COHORT_API_URL=") for entry in environment)
+    is_ours = f"COHORT_ATTEMPT={attempt}".encode() in environment
+    return is_ours and any(entry.startswith(b"COHORT_INPUT_DIR=") for entry in environment)
 
 
 def _kill(process: Process) -> None:

@@ -74,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
     lock = hold(os.path.join(options.spool, "shim.lock"))
     if lock is None or has_started(options.spool):
-        print("shim: refused, this attempt has had its shim", file=sys.stderr)
+        complain("refused, this attempt has had its shim")
         return REFUSED
     keep_descriptors_private()
     prctl = load_prctl()
@@ -133,7 +133,7 @@ def load_prctl() -> Prctl:
     try:
         import ctypes
     except ImportError:
-        return lambda option, value: -1
+        return lambda *_: -1
     prctl = ctypes.CDLL(None).prctl
     prctl.argtypes = (ctypes.c_int,) + (ctypes.c_ulong,) * 4
     return lambda option, value: int(prctl(option, value, 0, 0, 0))
@@ -160,6 +160,7 @@ class Shim:
         }
         self._pid = 0
         self._status: int | None = None
+        self._failure = b""
         self._why: str | None = None
         self._childless = False
         self._kill_at: float | None = None
@@ -178,11 +179,11 @@ class Shim:
         if refusal is not None:
             return self._report(None, None, refusal)
         try:
-            output = self._start()
+            self._tend(*self._start())
+            self._check_start()
         except StartFailed as error:
             self._keep(memoryview(f"cohort: {error}\n".encode("utf-8", "backslashreplace")))
             return self._report(error.exit_code, None, "start_failed")
-        self._tend(output)
         assert self._status is not None
         if os.WIFSIGNALED(self._status):
             number = os.WTERMSIG(self._status)
@@ -207,8 +208,8 @@ class Shim:
             if time.monotonic() > give_up or (woken and set(os.read(self._wake, 512)) & set(FORWARDED)):
                 return "not_claimed"
 
-    def _start(self) -> int:
-        """Start the program; returns the end of the pipe it writes to. Raises StartFailed.
+    def _start(self) -> tuple[int, int]:
+        """Start the program; returns where to read what it says, and why it could not start. Raises StartFailed.
 
         The child waits at a gate until its process group is on disk, so whoever finds a dead shim can find the program.
         """
@@ -217,7 +218,7 @@ class Shim:
             fcntl.fcntl(output, F_SETPIPE_SZ, CHUNK_BYTES)
         except OSError as error:
             # A user may own only so much pipe memory; the default size is slower and just as right.
-            print(f"shim: small pipe: {error}", file=sys.stderr)
+            complain(f"small pipe: {error}")
         child_gate, gate = os.pipe()
         report, child_report = os.pipe()
         try:
@@ -239,18 +240,20 @@ class Shim:
         finally:
             # Closing the gate unused makes the child leave without running anything.
             os.close(gate)
-        failure = read_all(report)
-        if failure:
-            os.waitpid(pid, 0)
-            message, exit_code = json.loads(failure)
-            raise StartFailed(message, exit_code)
-        return output
+        return output, report
 
-    def _tend(self, output: int) -> None:
+    def _check_start(self) -> None:
+        """Raises StartFailed if the child could not become the program and has said why."""
+        if self._failure:
+            message, exit_code = json.loads(self._failure)
+            raise StartFailed(message, exit_code)
+
+    def _tend(self, output: int, report: int) -> None:
         """Copy what the program says until it has ended, nothing of it lives and the pipe is dry."""
         poller = select.poll()
         poller.register(output, select.POLLIN)
         poller.register(self._wake, select.POLLIN)
+        poller.register(report, select.POLLIN)
         buffer = bytearray(CHUNK_BYTES)
         view = memoryview(buffer)
         deadline = time.monotonic() + self._options.deadline_seconds
@@ -265,6 +268,10 @@ class Shim:
                     self._keep(view[:count])
                 else:
                     poller.unregister(output)
+            if report in ready:
+                # A program that has started has closed its end of this.
+                self._failure = os.read(report, CHUNK_BYTES)
+                poller.unregister(report)
             if self._wake in ready:
                 self._answer(os.read(self._wake, 512))
             self._mirror.attend(poller, ready)
@@ -307,7 +314,7 @@ class Shim:
         try:
             write_json(self._path("usage.json"), self._usage.sample(), durable=False)
         except OSError as error:
-            print(f"shim: usage.json: {error}", file=sys.stderr)
+            complain(f"usage.json: {error}")
 
     def _look_for_an_end(self, now: float, deadline: float) -> None:
         """Ask the program to stop if it was cancelled or has had its time."""
@@ -375,7 +382,7 @@ class Shim:
                 write_json(self._path("exit.json"), report, size=RESERVED_BYTES)
                 break
             except OSError as error:
-                print(f"shim: exit.json: {error}", file=sys.stderr)
+                complain(f"exit.json: {error}")
                 if time.monotonic() > give_up:
                     break
             time.sleep(TICK_SECONDS)
@@ -402,7 +409,7 @@ def become(options: argparse.Namespace, prctl: Prctl, output: int, gate: int, re
             os._exit(REFUSED)
         if options.cwd is not None:
             os.chdir(options.cwd)
-        os.execvp(name, options.command)
+        os.execvp(name, options.command)  # noqa: S606  To run what we are given is the task.
     except (OSError, ValueError) as error:
         exit_code = 127 if isinstance(error, FileNotFoundError) else 126
         os.write(report, json.dumps([f"could not start {name!r}: {error}", exit_code]).encode())
@@ -432,13 +439,13 @@ class Log:
         try:
             os.fdatasync(self._descriptor)
         except OSError as error:
-            print(f"shim: log: {error}", file=sys.stderr)
+            complain(f"log: {error}")
 
     def _lose(self, count: int, error: OSError) -> None:
         if self.gaps and (self.gaps[-1]["offset"] == self.size or len(self.gaps) == MAX_GAPS):
             self.gaps[-1]["bytes"] += count
             return
-        print(f"shim: log: {error}", file=sys.stderr)
+        complain(f"log: {error}")
         self.gaps.append({"offset": self.size, "bytes": count})
 
 
@@ -491,7 +498,7 @@ class Mirror:
             except BlockingIOError:
                 return 0
             except OSError as error:
-                print(f"shim: stdout: {error}", file=sys.stderr)
+                complain(f"stdout: {error}")
                 self._gone = True
         return len(data)
 
@@ -603,9 +610,12 @@ def signal_process(pid: int, number: int) -> None:
         return
 
 
-def read_all(descriptor: int) -> bytes:
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read()
+def complain(text: str) -> None:
+    """Say what is wrong on stderr, unless that is full or gone: it may be the same pipe as stdout."""
+    try:
+        os.write(2, f"shim: {text}\n".encode("utf-8", "backslashreplace"))
+    except OSError:
+        return
 
 
 def read_json(path: str) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ full jitter; everything else is an answer, and a type.
 
 import random
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +16,8 @@ import httpx
 import structlog
 
 from services.core.errors import CohortError
-from services.core.records import FileRef
+from services.core.observations import FinishReport, Observations
+from services.core.records import FileRef, Record
 
 PROTOCOL = 1
 FIRST_DELAY_SECONDS = 0.25
@@ -33,6 +34,8 @@ _UNWANTED = frozenset(
 )
 
 log = structlog.get_logger()
+
+_JSON = {"Content-Type": "application/json"}
 
 Content = bytes | Callable[[], Iterable[bytes]]
 
@@ -124,7 +127,7 @@ class AttemptClient:
             response = self._send("PUT", "/log", params={"offset": offset}, content=data, headers=headers)
             match response.status_code:
                 case HTTPStatus.CONFLICT:
-                    return int(response.json()["expected_offset"])
+                    return _expected_offset(response)
                 case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
                     raise TooLarge(_detail(response))
                 case HTTPStatus.BAD_REQUEST:
@@ -134,16 +137,16 @@ class AttemptClient:
                     return int(response.headers.get("X-Log-Offset", offset + len(data)))
         raise Refused(f"PUT /log: bytes arrived damaged {_BAD_CHECKSUMS} times: {_detail(response)}")
 
-    def observe(self, observations: Mapping[str, Any]) -> None:
-        """Tell metrics, samples and warnings."""
-        _expect(self._send("POST", "/observations", json=observations))
+    def observe(self, observations: Observations) -> None:
+        """Tell metrics, progress, samples and warnings."""
+        _expect(self._send("POST", "/observations", content=_json(observations), headers=_JSON))
 
     def heartbeat(self, pod_uid: str) -> tuple[bool, float | None]:
         """Say that this execution lives; returns whether to cancel it and the grace period, if the API names one."""
         response = self._send("POST", "/heartbeat", json={"pod_uid": pod_uid})
         _expect(response)
-        answer = response.json()
-        return bool(answer["cancel"]), answer.get("grace_seconds")
+        answer = _answer(response)
+        return bool(answer.get("cancel")), answer.get("grace_seconds")
 
     def put_output(self, path: str, sha256: str, size: int, read: Callable[[], Iterable[bytes]]) -> FileRef:
         """Upload one output; `read` gives its bytes, anew at each call. Raises `Unwanted`, and what `read` raises."""
@@ -158,11 +161,11 @@ class AttemptClient:
         _expect(response)
         return FileRef(path=path, sha256=sha256, size=size)
 
-    def finish(self, report: Mapping[str, Any]) -> int | None:
+    def finish(self, report: FinishReport) -> int | None:
         """Report the end. None when it is accepted; else the log must be sent again from the offset returned."""
-        response = self._send("POST", "/finish", json=report)
+        response = self._send("POST", "/finish", content=_json(report), headers=_JSON)
         if response.status_code == HTTPStatus.CONFLICT:
-            return int(response.json()["expected_offset"])
+            return _expected_offset(response)
         _expect(response)
         return None
 
@@ -190,9 +193,31 @@ class AttemptClient:
             failures += 1
 
 
+def _json(record: Record) -> bytes:
+    return record.model_dump_json(exclude_none=True).encode()
+
+
 def _expect(response: httpx.Response) -> None:
     if not response.is_success:
         raise Refused(f"{response.request.method} {response.request.url.path}: {_detail(response)}")
+
+
+def _expected_offset(response: httpx.Response) -> int:
+    offset = _answer(response).get("expected_offset")
+    if not isinstance(offset, int):
+        raise Refused(f"{response.request.method} {response.request.url.path}: no offset: {_detail(response)}")
+    return offset
+
+
+def _answer(response: httpx.Response) -> dict[str, Any]:
+    """The JSON object in the response. Raises `Refused`: whoever answers something else is not the API."""
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise Refused(f"{response.request.method} {response.request.url.path}: no JSON object: {_detail(response)}")
+    return answer
 
 
 def _detail(response: httpx.Response) -> str:

@@ -14,9 +14,11 @@ import structlog
 
 from services.core.errors import CohortError
 from services.core.faults import reach
+from services.core.observations import FinishReport
 from services.core.records import FileRef
 from services.runner.follow import CHUNK_BYTES, Digest, Ending, LogFile, is_due, with_missing_tail
-from services.runner.observe import MetricParser, Observer
+from services.runner.metrics import MetricReader
+from services.runner.observe import Observer
 from services.runner.outputs import OutputLimits, upload
 from services.runner.ship import AttemptClient, ClaimTaken, Fenced, Halt, Refused, Stopped, TooLarge
 from services.runner.spool import Cursor, ExitReason, ExitRecord, Settlement, Spool
@@ -27,6 +29,7 @@ LOOK_SECONDS = 0.05
 CURSOR_SECONDS = 1.0
 SMALLEST_CHUNK_BYTES = 4096
 _REFUSED_DIGESTS = 5
+_LAST_CALL_SECONDS = 1.0
 # Programs that never ran leave nothing to upload.
 _WITHOUT_OUTPUTS = frozenset({ExitReason.NOT_CLAIMED, ExitReason.START_FAILED})
 
@@ -46,16 +49,17 @@ class Assignment:
 class Sidecar:
     """One attempt's sidecar. `run` may be called once."""
 
-    def __init__(self, assignment: Assignment, client: AttemptClient, halt: Halt, parser: MetricParser) -> None:
+    def __init__(self, assignment: Assignment, client: AttemptClient, halt: Halt, reader: MetricReader) -> None:
         self._assignment = assignment
         self._spool = assignment.spool
         self._client = client
         self._halt = halt
-        self._observer = Observer(self._spool, client, halt, parser)
+        self._observer = Observer(self._spool, client, halt, reader)
         self._log = LogFile(self._spool.log)
         self._digest = Digest(self._log)
         self._ending = Ending(self._spool, assignment.attempt)
         self._offset = self._spool.cursor().offset
+        self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._chunk_bytes = CHUNK_BYTES
         self._cursor_at = 0.0
 
@@ -77,6 +81,10 @@ class Sidecar:
             self._withdraw("the attempt is over")
             outcome = Settlement.FENCED
         finally:
+            self._halt.stop()
+            for thread in (self._heart, self._observer.thread):
+                if thread.is_alive():
+                    thread.join(_LAST_CALL_SECONDS)
             self._log.close()
         self._spool.settle(outcome)
         return outcome
@@ -90,13 +98,14 @@ class Sidecar:
 
     def _withdraw(self, why: str) -> None:
         """Make sure that the program does not start, or stops."""
-        if not self._spool.is_claimed():
+        if self._spool.is_claimed():
+            self._spool.cancel()
+        else:
             self._spool.deny(why)
-        self._spool.cancel()
 
     def _tend(self) -> None:
-        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
-        self._observer.start()
+        self._heart.start()
+        self._observer.thread.start()
         record = self._ship()
         files: Sequence[FileRef] = ()
         if record.reason not in _WITHOUT_OUTPUTS:
@@ -130,6 +139,7 @@ class Sidecar:
             ended = self._ending.look()
             size = self._log.size()
             now = time.monotonic()
+            self._observer.is_held = size - self._offset > CHUNK_BYTES
             if self._offset >= size:
                 waiting_since = None
                 if ended is not None:
@@ -171,18 +181,18 @@ class Sidecar:
 
     def _finish(self, record: ExitRecord, files: Sequence[FileRef]) -> None:
         for _ in range(_REFUSED_DIGESTS):
-            report = {
-                "exit_code": record.exit_code,
-                "signal": record.signal,
-                "reason": record.reason.value,
-                "started": record.started,
-                "finished": record.finished,
-                "bytes": record.bytes,
-                "sha256": self._digest.hexdigest(record.bytes),
-                "gaps": [gap.model_dump() for gap in record.gaps],
-                "peaks": dict(record.peaks),
-                "outputs": [file.model_dump() for file in files],
-            }
+            report = FinishReport(
+                exit_code=record.exit_code,
+                signal=record.signal,
+                reason=record.reason.value,
+                started=record.started,
+                finished=record.finished,
+                bytes=record.bytes,
+                sha256=self._digest.hexdigest(record.bytes),
+                gaps=record.gaps,
+                peaks=dict(record.peaks),
+                outputs=tuple(files),
+            )
             reach("runner.before_finish")
             expected = self._client.finish(report)
             if expected is None:

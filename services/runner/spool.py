@@ -11,15 +11,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from services.core.observations import Gap
+from services.core.records import Record
 from services.runner.shim import hold, read_json, write_json
-
-
-class _OnDisk(BaseModel):
-    """A record in a file. Unknown keys are a newer shim's."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class ExitReason(StrEnum):
@@ -34,14 +30,7 @@ class ExitReason(StrEnum):
     START_FAILED = "start_failed"
 
 
-class Gap(_OnDisk):
-    """`bytes` the log should have at `offset` and has not."""
-
-    offset: int
-    bytes: int
-
-
-class ExitRecord(_OnDisk):
+class ExitRecord(Record):
     """How the program ended. `exit_code` is as a shell says it (128 + signal), None if that will never be known or
     the program was never started. Times are seconds since the epoch; `bytes` is the size of the log."""
 
@@ -55,7 +44,7 @@ class ExitRecord(_OnDisk):
     peaks: Mapping[str, int] = Field(default_factory=dict)
 
 
-class ShimRecord(_OnDisk):
+class ShimRecord(Record):
     """Who runs the program. Process ids mean something on this boot and in this pid namespace only.
 
     `pgid` is the program's process group and session, None until it is about to be started.
@@ -70,7 +59,7 @@ class ShimRecord(_OnDisk):
     started: float | None = None
 
 
-class Usage(_OnDisk):
+class Usage(Record):
     """What the program's processes use: resident bytes now, CPU seconds since the start."""
 
     time: float
@@ -79,7 +68,7 @@ class Usage(_OnDisk):
     processes: int
 
 
-class Cursor(_OnDisk):
+class Cursor(Record):
     """How far the sidecar came: bytes of the log and metrics that the API has. Only a hint where to begin again."""
 
     offset: int = 0
@@ -94,7 +83,7 @@ class Settlement(StrEnum):
     CLAIM_TAKEN = "claim_taken"
 
 
-R = TypeVar("R", bound=_OnDisk)
+R = TypeVar("R", bound=Record)
 
 
 class Spool:

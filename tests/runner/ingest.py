@@ -60,15 +60,19 @@ class Ingest:
     """The server on a thread of its own. `stop` and `start` keep the port and everything that was sent."""
 
     def __init__(self) -> None:
+        self.reset()
+        self._port = 0
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def reset(self) -> None:
+        """Forget everything, and behave."""
         self.attempts: dict[str, Kept] = defaultdict(Kept)
         self.largest_body = 1 << 20
         self.delay_seconds = 0.0
         # Per kind of call: what to answer instead of carrying it out, or instead of the answer after it.
         self.instead: dict[str, deque[Response]] = defaultdict(deque)
         self.afterwards: dict[str, deque[Response]] = defaultdict(deque)
-        self._port = 0
-        self._server: uvicorn.Server | None = None
-        self._thread: threading.Thread | None = None
 
     @property
     def url(self) -> str:

@@ -3,13 +3,21 @@
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
+
+from services.core.errors import CohortError
 from services.runner import shim
-from services.runner.spool import Spool
+from services.runner.metrics import MetricReader
+from services.runner.ship import AttemptClient, Halt
+from services.runner.sidecar import Assignment, Sidecar
+from services.runner.spool import Settlement, Spool
 from tests.runner.ingest import TOKEN, Ingest
 from tests.servers import wait_until
 
@@ -24,6 +32,7 @@ class Rig:
     directory: Path
     ingest: Ingest
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    halts: list[Halt] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.spool = Spool(self.directory / "spool")
@@ -104,6 +113,31 @@ class Rig:
         with process.stdin:
             process.stdin.write(token.encode() + b"\n")
         return process
+
+    def tend(self, reader: MetricReader | None = None) -> "Future[Settlement]":
+        """A sidecar of this attempt on a thread."""
+        halt, outcome = Halt(), Future[Settlement]()
+        self.halts.append(halt)
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+
+        def work() -> None:
+            assignment = Assignment(ATTEMPT, "uid-1", self.spool, self.out, heartbeat_seconds=0.1)
+            with httpx.Client(base_url=self.ingest.url, headers=headers) as http:
+                client = AttemptClient(http, ATTEMPT, halt)
+                try:
+                    settlement = Sidecar(assignment, client, halt, reader or MetricReader()).run()
+                except CohortError as error:
+                    outcome.set_exception(error)
+                    return
+            outcome.set_result(settlement)
+
+        threading.Thread(target=work, daemon=True).start()
+        return outcome
+
+    def halt_all(self) -> None:
+        """Stop the sidecars on threads, as if they had been killed between two calls."""
+        for halt in self.halts:
+            halt.stop()
 
     def report(self) -> dict[str, Any]:
         """exit.json."""

@@ -10,12 +10,10 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
-import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,6 +28,7 @@ from services.runner import shim
 from services.runner.follow import lost
 from services.runner.spool import ExitReason, ExitRecord, Spool, is_held
 from services.worker.executors import AttemptBusy, AttemptSpec, Observed, Phase
+from services.worker.executors.detached import Detached
 from services.worker.executors.laying import Laid, lay
 
 log = structlog.get_logger()
@@ -48,7 +47,7 @@ _QUIET = {
 
 
 class LocalExecutor:
-    """`Executor` on this machine. `python`: the interpreter that the program finds as `python`. Threads may share it."""
+    """`Executor` on this machine; threads may share it. `python` is the interpreter that the program finds so named."""
 
     def __init__(
         self, directory: Path, artifacts: ArtifactStore, workspace: Workspace, python: str = sys.executable
@@ -57,8 +56,7 @@ class LocalExecutor:
         self._artifacts = artifacts
         self._workspace = workspace
         self._python = python
-        self._guard = threading.Lock()
-        self._children: list[subprocess.Popen[bytes]] = []
+        self._detached = Detached()
 
     def submit(self, spec: AttemptSpec) -> None:
         """See `Executor`. Raises what `laying.lay` raises, with nothing started."""
@@ -81,7 +79,7 @@ class LocalExecutor:
 
     def inspect(self, attempt: str) -> Observed:
         """See `Executor`."""
-        self._reap()
+        self._detached.reap()
         home = self._home(attempt)
         if not home.is_dir():
             return Observed(attempt, Phase.ABSENT)
@@ -157,7 +155,7 @@ class LocalExecutor:
             limits += ["--memory-bytes", str(spec.memory_bytes)]
         places = ["--spool", str(home / "spool"), "--cwd", str(home / "work")]
         command = [sys.executable, "-I", "-S", str(Path(shim.__file__)), *places, *limits, "--", *spec.command]
-        self._spawn(command, program_environment(spec, home, self._python), home / "shim.err")
+        self._detached.spawn(command, program_environment(spec, home, self._python), home / "shim.err")
 
     def _spawn_sidecar(self, home: Path, spec: AttemptSpec) -> None:
         environment = {
@@ -172,36 +170,11 @@ class LocalExecutor:
         }
         # -P: what lies in the current directory is never imported.
         command = [sys.executable, "-P", "-m", "services.runner"]
-        process = self._spawn(command, environment, home / "sidecar.log", stdin=subprocess.PIPE)
-        assert process.stdin is not None
-        try:
-            with process.stdin as stdin:
-                stdin.write(f"{spec.token.get_secret_value()}\n".encode())
-        except BrokenPipeError:
-            log.warning("sidecar_died_at_once", attempt=spec.attempt)
-
-    def _spawn(
-        self, command: Sequence[str], environment: Mapping[str, str], errors: Path, stdin: int = subprocess.DEVNULL
-    ) -> "subprocess.Popen[bytes]":
-        """A process that outlives us: a session of its own, none of our descriptors, nothing of our environment."""
-        with errors.open("ab") as stderr:
-            process = subprocess.Popen(
-                command,
-                env=dict(environment),
-                cwd="/",
-                stdin=stdin,
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-                start_new_session=True,
-            )
-        with self._guard:
-            self._children.append(process)
-        return process
-
-    def _reap(self) -> None:
-        """Collect what we started and what has ended since, so that no zombie keeps its pid."""
-        with self._guard:
-            self._children = [process for process in self._children if process.poll() is None]
+        reading, writing = os.pipe()
+        with os.fdopen(reading, "rb"), os.fdopen(writing, "wb") as stdin:
+            self._detached.spawn(command, environment, home / "sidecar.log", stdin=reading)
+            # Fits into the pipe, so nobody waits for the sidecar to read it.
+            stdin.write(f"{spec.token.get_secret_value()}\n".encode())
 
 
 def program_environment(spec: AttemptSpec, home: Path, python: str) -> dict[str, str]:
@@ -222,13 +195,14 @@ def program_environment(spec: AttemptSpec, home: Path, python: str) -> dict[str,
 
 def _stand(spool: Spool, attempt: str) -> tuple[Phase, ExitRecord | None]:
     """How far the attempt has come, and how it ended. Ends what a dead shim left running."""
-    reported = spool.exit()
-    if reported is not None:
-        return Phase.FINISHED, reported
     record = spool.shim()
     has_started = record is not None and record.pgid is not None
     if is_held(spool.shim_lock):
+        # A report beside a living shim is not its own yet.
         return (Phase.RUNNING if has_started else Phase.STARTING), None
+    reported = spool.exit()
+    if reported is not None:
+        return Phase.FINISHED, reported
     if has_started:
         found = lost(spool, attempt)
         if found is None:

@@ -1,6 +1,6 @@
-"""What every executor must do, as tests. An executor's own test file derives from `ExecutorContract` and gives a `world`.
+"""What every executor must do, as tests. Its own test file derives from `ExecutorContract` and gives a `world`.
 
-Programs are shell scripts, since that is what every world can run. Each has `say` lines for its log only.
+Programs are shell scripts, since that is what every world can run.
 """
 
 import signal
@@ -107,7 +107,7 @@ class ExecutorContract:
         kept = until_settled(world, spec.attempt)
         assert kept.log == b"hello\n"
         assert kept.accepted
-        assert (kept.accepted["exit_code"], kept.accepted["signal"]) == (code, number)
+        assert (kept.accepted["exit_code"], kept.accepted.get("signal")) == (code, number)
 
     def test_an_attempt_that_was_never_submitted_is_absent(self, world: World) -> None:
         spec = world.spec("true")

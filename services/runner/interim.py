@@ -1,8 +1,0 @@
-"""Stand-in."""
-
-from collections.abc import Sequence
-
-
-class SeriesParser:
-    def feed(self, data: bytes) -> Sequence[object]:
-        return ()

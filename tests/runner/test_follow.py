@@ -1,0 +1,60 @@
+"""Deciding when to ship, and the digest of a log that is read in pieces."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from services.core.observations import Gap
+from services.runner.follow import Digest, LogFile, is_due, with_missing_tail
+from services.runner.spool import ExitReason, ExitRecord
+
+
+@pytest.mark.parametrize(
+    ("pending", "age", "is_over", "due"),
+    [
+        (0, 0.0, False, False),
+        (0, 9.0, True, False),
+        (1, 0.0, False, False),
+        (1, 0.19, False, False),
+        (1, 0.2, False, True),
+        (1, 0.0, True, True),
+        (64 * 1024 - 1, 0.0, False, False),
+        (64 * 1024, 0.0, False, True),
+    ],
+)
+def test_bytes_go_when_there_are_enough_or_they_waited_enough_or_no_more_come(
+    pending: int, age: float, is_over: bool, due: bool
+) -> None:
+    assert is_due(pending, age, is_over) is due
+
+
+def digest_over(path: Path, data: bytes) -> Digest:
+    path.write_bytes(data)
+    return Digest(LogFile(path))
+
+
+def test_the_digest_is_that_of_the_whole_log_whatever_was_read_twice_or_skipped(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 20
+    digest = digest_over(tmp_path / "log", data)
+    for start, end in ((0, 100), (50, 150), (0, 10), (1000, 1100), (1100, 1101)):
+        digest.feed(start, data[start:end])
+    assert digest.hexdigest(len(data)) == hashlib.sha256(data).hexdigest()
+
+
+def test_the_digest_of_a_log_that_nobody_read_comes_from_the_file(tmp_path: Path) -> None:
+    assert digest_over(tmp_path / "log", b"all").hexdigest(3) == hashlib.sha256(b"all").hexdigest()
+
+
+def test_a_log_that_is_not_there_yet_is_empty(tmp_path: Path) -> None:
+    log = LogFile(tmp_path / "log")
+    assert (log.size(), log.read(0, 10)) == (0, b"")
+    (tmp_path / "log").write_bytes(b"now")
+    assert (log.size(), log.read(1, 10)) == (3, b"ow")
+
+
+def test_a_log_shorter_than_reported_has_a_gap_at_its_end() -> None:
+    record = ExitRecord(exit_code=0, signal=None, reason=ExitReason.EXITED, started=1, finished=2, bytes=100)
+    assert with_missing_tail(record, 100) == record
+    shorter = with_missing_tail(record, 60)
+    assert (shorter.bytes, shorter.gaps) == (60, (Gap(offset=60, bytes=40),))
