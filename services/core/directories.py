@@ -1,4 +1,4 @@
-"""Directories that a hostile program may have rearranged: every step is relative to an open directory, no link followed.
+"""Directories that a hostile program may have rearranged: every step is relative to an open one, no link followed.
 
 Knows nothing of snapshots. Linux only: permissions are repaired through /proc/self/fd.
 """
@@ -34,7 +34,7 @@ def _make_usable(name: str, parent: int) -> None:
     """Give the owner all rights on a directory. Opened as a path first, so that nobody can slip a link in between."""
     descriptor = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
     try:
-        os.chmod(f"/proc/self/fd/{descriptor}", 0o755)
+        os.chmod(f"/proc/self/fd/{descriptor}", stat.S_IRWXU)
     finally:
         os.close(descriptor)
 

