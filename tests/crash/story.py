@@ -1,0 +1,119 @@
+"""The runs of the crash tests: how they are begun, and what must have come of them."""
+
+import importlib.util
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+from services.core import events as ev
+from services.core.keys import new_run_id
+from services.core.lifecycle import Status
+from services.core.records import Attempt, Limits, RunState
+from services.core.workspace import EMPTY
+from tests.crash import invariants
+from tests.crash.fleet import Fleet
+
+PLAYBOOKS = Path(__file__).parent / "playbooks"
+
+
+def begin(fleet: Fleet, playbook: str = "story", **limits: float) -> str:
+    """Accept a run, told to nobody: the sweeper has to find it. Returns its id."""
+    run = new_run_id()
+    fleet.runs.append(run)
+    accepted = ev.RunAccepted(
+        tenant=f"tenant-{run}",
+        goal=f"Do as the playbook says, place={fleet.place}",
+        model=f"scripted/{playbook}",
+        limits=Limits.model_validate(limits),
+        labels={},
+        snapshot=EMPTY,
+    )
+    fleet.until(lambda: fleet.store.create(run, "", accepted) is not None)
+    return run
+
+
+def ended(fleet: Fleet, *runs: str) -> Callable[[], bool]:
+    """The condition that all of `runs` are over and archived, and nothing works for them any more."""
+
+    def is_so() -> bool:
+        if not all(fleet.store.state(run).status.is_final for run in runs) or set(runs) & set(fleet.store.ended()):
+            return False
+        return not any(run in command for command in fleet.strays().values() for run in runs)
+
+    return is_so
+
+
+def went_well(fleet: Fleet, *runs: str) -> None:
+    """Check that the runs succeeded, with all that a story leaves behind, and that every invariant holds."""
+    for run in runs:
+        state = fleet.store.state(run)
+        assert state.status is Status.SUCCEEDED, f"{state.status}: {state.reason} {state.detail}"
+        notes_were_made_once(fleet, run)
+        for step in state.steps.values():
+            programs_ran_once(fleet, state)
+            for attempt in step.attempts:
+                log_is_the_programs(fleet, attempt)
+        artifacts_are_there(fleet, state)
+    invariants.hold(fleet, *runs)
+
+
+def notes_were_made_once(fleet: Fleet, run: str) -> None:
+    """A command whose outcome is known happened once; one whose outcome isn't, once at most."""
+    path = fleet.place / f"{run}.journal"
+    noted = Counter(path.read_text().split() if path.exists() else ())
+    outputs = [event.data for event in fleet.store.events(run) if isinstance(event.data, ev.ToolOutput)]
+    answers = [output.output for output in outputs if output.tool == "bash"]
+    for word, answer in zip(("first", "second"), answers_in_order(outputs), strict=True):
+        if "outcome unknown" in answer:
+            assert noted[word] <= 1, f"{word} happened {noted[word]} times"
+        else:
+            assert noted[word] == 1, f"{word} happened {noted[word]} times, and the agent was told: {answer}"
+    assert len(answers) == 2
+
+
+def answers_in_order(outputs: list[ev.ToolOutput]) -> list[str]:
+    """What the agent was told of its commands, in the order in which it gave them."""
+    told = [(output.tool_call_id, output.output) for output in outputs if output.tool == "bash"]
+    return [text for _, text in sorted(told)]
+
+
+def programs_ran_once(fleet: Fleet, state: RunState) -> None:
+    """No attempt's program began twice, no two ran at once, and the last one saw the edited file."""
+    lines = (fleet.place / f"{state.run}.executions").read_text().splitlines()
+    begun = Counter(line.split()[1] for line in lines if line.startswith("begun"))
+    assert set(begun.values()) == {1}, f"a program began more than once: {begun}"
+    assert not [line for line in lines if line.startswith("overlap")], f"two programs at once: {lines}"
+    assert lines[-1] == f"ended {state.steps['train'].last.id} edited", f"the last line is {lines[-1]}"
+
+
+def log_is_the_programs(fleet: Fleet, attempt: Attempt) -> None:
+    """Every byte that the program wrote is in the log once. Of one that was killed, what it wrote until then."""
+    expected = b"".join(program().log_of(attempt.id))
+    kept = b"".join(fleet.logs.stream(attempt.id))
+    assert len(kept) == attempt.log_bytes, f"{len(kept)} bytes are kept, {attempt.log_bytes} on record"
+    if attempt.status == "succeeded":
+        assert kept == expected, f"the log differs: {len(kept)} bytes instead of {len(expected)}"
+        assert attempt.log_complete, "the log is whole and not said to be"
+        assert attempt.gap_bytes == 0
+    else:
+        assert expected.startswith(kept), "the log holds what the program never wrote"
+
+
+def artifacts_are_there(fleet: Fleet, state: RunState) -> None:
+    """What the run hands over can be fetched."""
+    assert state.artifacts, "nothing was handed over"
+    for file in state.artifacts:
+        data = fleet.artifacts.get(file.sha256)
+        assert len(data) == file.size
+        if file.path == "train/model.txt":
+            assert data.decode() == f"trained by {state.steps['train'].last.id}\n"
+
+
+def program() -> ModuleType:
+    """The story's program, which knows what it prints."""
+    spec = importlib.util.spec_from_file_location("story_program", PLAYBOOKS / "story" / "program.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
