@@ -90,6 +90,8 @@ class Calls:
                 if open_call.begun:
                     recovered = tool.recover(call, arguments) if tool.recover else None
                     return recovered or Result(_UNKNOWN, success=False)
+                if call.stop():
+                    raise Interrupted(f"{call.id} is left to the run's next holder, not begun")
                 begun = ev.ToolStateChange(tool_call_id=call.id, tool=tool.name, state="running")
                 session.write(lambda _: Draft((begun,)))
                 reach("worker.tool_begun")

@@ -63,6 +63,7 @@ class Shell:
         self._python = python
         self._lock = threading.Lock()
         self._active: dict[str, int] = {}
+        self._started: dict[Path, subprocess.Popen[bytes]] = {}
 
     def run(
         self, run: str, call: str, snapshot: str, command: str, timeout_seconds: float, stop: Callable[[], bool]
@@ -79,6 +80,7 @@ class Shell:
             Spool(place).grant("shell")
             process = self._start(place, checkout.directory, command, timeout_seconds)
             ended = self._await(place, stop, lambda: process.poll() is None)
+            self._collect(place)
             if ended is None:
                 raise OutcomeUnknown(
                     "the command's shim died, so what became of the command is unknown; check its effects"
@@ -97,6 +99,7 @@ class Shell:
 
         with self._checkout(run, None) as checkout:
             ended = self._await(place, stop, is_alive)
+            self._collect(place)
             return None if ended is None else self._with_changes(checkout, ended)
 
     def close(self, run: str) -> None:
@@ -106,6 +109,7 @@ class Shell:
             if is_held(spool.shim_lock):
                 spool.cancel()
                 self._await(place, lambda: False, lambda spool=spool: is_held(spool.shim_lock))  # type: ignore[misc]
+            self._collect(place)
         shutil.rmtree(self._directory / run, ignore_errors=True)
 
     def _place(self, run: str, call: str) -> Path:
@@ -136,7 +140,7 @@ class Shell:
     def _start(self, place: Path, cwd: Path, command: str, timeout_seconds: float) -> "subprocess.Popen[bytes]":
         argv = [self._python, "-I", "-S", shim.__file__, "--spool", str(place), "--cwd", str(cwd)]
         argv += ["--deadline-seconds", str(timeout_seconds), "--grace-seconds", str(_GRACE_SECONDS)]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*argv, "--", "sh", "-c", command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -144,6 +148,14 @@ class Shell:
             env=command_env(self._python, cwd),
             start_new_session=True,
         )
+        self._started[place] = process
+        return process
+
+    def _collect(self, place: Path) -> None:
+        """Take leave of a shim that is over, so that it stays no zombie. One of another worker's is not ours to wait for."""
+        process = self._started.pop(place, None)
+        if process is not None:
+            process.wait()
 
     def _await(self, place: Path, stop: Callable[[], bool], is_alive: Callable[[], bool]) -> Ended | None:
         spool, pause = Spool(place), 0.005
@@ -175,6 +187,7 @@ def _newest(log: Path) -> bytes:
     if not log.exists():
         return b""
     with log.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - _CAPTURE_BYTES))
-        return file.read()
+        lost = max(0, file.seek(0, 2) - _CAPTURE_BYTES)
+        file.seek(lost)
+        note = f"[… the first {lost} bytes of the output are not kept …]\n".encode() if lost else b""
+        return note + file.read()
