@@ -4,10 +4,14 @@ A hint is acknowledged early and carries nothing but a run's id. On SIGTERM Cele
 the slices under way; what does not end in time is picked up by another worker when its lease runs out.
 """
 
+import os
+import platform
+import warnings
 from typing import Any
 
 import structlog
 from celery import Celery
+from celery.platforms import SecurityWarning
 from celery.signals import worker_ready, worker_shutting_down
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
@@ -79,6 +83,8 @@ def build_model(settings: WorkerSettings) -> Model:
 
 def serve(settings: WorkerSettings) -> None:
     """Run until SIGTERM."""
+    # Celery warns of root because of pickle, which nothing here accepts; who runs us is the operator's decision.
+    warnings.simplefilter("ignore", SecurityWarning)
     app = celery_app(settings.broker_url)
     store = build_store(settings)
     registry = CollectorRegistry()
@@ -103,16 +109,14 @@ def serve(settings: WorkerSettings) -> None:
             log.info("worker_draining", leases=keeper.count())
             engine.draining.set()
 
-        app.worker_main(
-            [
-                "worker",
-                "--pool=threads",
-                f"--concurrency={settings.worker_slots}",
-                f"--queues={QUEUE}",
-                "--loglevel=warning",
-                "--without-gossip",
-                "--without-mingle",
-                "--without-heartbeat",
-                "--hostname=%n-%h",
-            ]
-        )
+        app.Worker(
+            hostname=f"worker-{os.getpid()}@{platform.node()}",
+            pool="threads",
+            concurrency=settings.worker_slots,
+            queues=[QUEUE],
+            loglevel="WARNING",
+            quiet=True,
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+        ).start()
