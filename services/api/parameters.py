@@ -14,9 +14,10 @@ StepName = Annotated[str, Path(pattern=r"^[a-z][a-z0-9-]{0,23}$", description="A
 AttemptId = Annotated[
     str,
     Path(
-        pattern=r"^r[0-9a-z]{12}-[a-z][a-z0-9-]{0,23}-[1-9][0-9]{0,5}$",
         description="An attempt's id.",
         examples=["rk3v9x2m4q8aa-train-1"],
+        # Not checked: no other id than an attempt's own has a token.
+        json_schema_extra={"pattern": r"^r[0-9a-z]{12}-[a-z][a-z0-9-]{0,23}-[1-9][0-9]{0,5}$"},
     ),
 ]
 FilePath = Annotated[

@@ -186,7 +186,7 @@ def kind_of(error: Exception) -> Kind:
 
 
 def problem(error: Exception) -> Response:
-    """The answer to an error in the table."""
+    """The answer to an error. One that is not in the table says nothing of itself."""
     kind = kind_of(error)
     detail = "" if kind.quiet or kind is _INTERNAL else str(error)
     extra: dict[str, Any] = {}
@@ -200,17 +200,13 @@ def problem(error: Exception) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of `app` with a problem document."""
+    """Answer the errors in the table, and FastAPI's own, with problem documents."""
 
     async def answer(request: Request, error: Exception) -> Response:
         kind = kind_of(error)
         if kind.status >= 500:
             log.warning("request_failed", path=request.url.path, status=kind.status, error=str(error))
         return problem(error)
-
-    async def unforeseen(request: Request, error: Exception) -> Response:
-        log.error("request_crashed", method=request.method, path=request.url.path, exc_info=error)
-        return _document(_INTERNAL, "")
 
     async def invalid(_: Request, error: Exception) -> Response:
         return _invalid(error) if isinstance(error, RequestValidationError) else problem(error)
@@ -222,7 +218,6 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, answer)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, refused)
-    app.add_exception_handler(Exception, unforeseen)
 
 
 def complaints(errors: list[Any]) -> list[tuple[str, str]]:

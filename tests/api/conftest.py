@@ -60,7 +60,7 @@ class Api:
 
     def _client(self, credential: str) -> httpx.Client:
         headers = {"Authorization": f"Bearer {credential}"}
-        return httpx.Client(base_url=self.server.url, headers=headers, timeout=30, trust_env=False)
+        return httpx.Client(base_url=self.server.url, headers=headers, timeout=30, trust_env=False, verify=False)
 
 
 def parts_on(redis_url: str, directory: Path) -> Parts:
