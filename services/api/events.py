@@ -32,7 +32,7 @@ _STREAM: Responses = {
         "description": "`id` is the event's seq, `event` its type, `data` the event. `event: progress` (without id) "
         "tells what a program reports at this moment; `event: end` closes the stream when the run is over or needs a "
         "person.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": sse.SCHEMA}},
     }
 }
 _LINES: Responses = {

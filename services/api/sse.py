@@ -6,6 +6,8 @@ from typing import Any
 from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 
+# One event as the OpenAPI document shows it.
+SCHEMA = {"type": "object", "properties": {name: {"type": "string"} for name in ("id", "event", "data")}}
 KEEP_ALIVE = b": keep-alive\n\n"
 # A client waits so many milliseconds before it asks again, here: after a stream that ends because this process does.
 GOODBYE = b"retry: 1000\n\n"

@@ -36,7 +36,7 @@ _STREAM: Responses = {
     200: {
         "description": '`event: log` has the data {"offset", "text"} and as `id` the offset behind it; characters are '
         "never cut in two. `event: end` closes the stream when the attempt is over.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": sse.SCHEMA}},
     }
 }
 Offset = Annotated[

@@ -1,8 +1,10 @@
 """The API as it is deployed: a real server on a real port, a real Redis behind it."""
 
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -82,6 +84,12 @@ def parts_on(redis_url: str, directory: Path) -> Parts:
         default_model="scripted/digits",
         bounds=BOUNDS,
     )
+
+
+def openapi_document() -> dict[str, Any]:
+    """The OpenAPI document, without a server: what tests are made from while they are collected."""
+    with tempfile.TemporaryDirectory() as directory:
+        return create_app(parts_on("redis://127.0.0.1:1/0", Path(directory))).openapi()
 
 
 def served(parts: Parts) -> Api:

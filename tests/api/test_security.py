@@ -6,9 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from services.api.app import create_app
 from services.core.apikeys import Scope
-from tests.api.conftest import Api, parts_on
+from tests.api.conftest import Api, openapi_document
 from tests.core.submitted import close_attempt, submit_attempt
 
 # What a request to each route needs besides its path.
@@ -28,23 +27,14 @@ SCOPES = {
 }
 
 
-def _routes(tmp: Any) -> list[str]:
-    app = create_app(parts_on("redis://127.0.0.1:1/0", tmp))
-    return [
-        f"{method.upper()} {path}"
-        for path, methods in app.openapi()["paths"].items()
-        for method in methods
-        if path.startswith("/v1")
-    ]
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "route" in metafunc.fixturenames:
-        import tempfile
-        from pathlib import Path
-
-        with tempfile.TemporaryDirectory() as directory:
-            routes = _routes(Path(directory))
+        routes = [
+            f"{method.upper()} {path}"
+            for path, methods in openapi_document()["paths"].items()
+            for method in methods
+            if path.startswith("/v1")
+        ]
         wanted = [route for route in routes if "{run}" in route] if "of_a_run" in metafunc.function.__name__ else routes
         metafunc.parametrize("route", wanted)
 
