@@ -125,14 +125,14 @@ def lost(spool: Spool, attempt: str) -> ExitRecord | None:
         return reported
     if not end_survivors(shim, attempt):
         return None
-    log = LogFile(spool.log)
-    try:
-        size = log.size()
-    finally:
-        log.close()
-    started = shim.started or time.time()
+    started = shim.started or 0.0
     return ExitRecord(
-        exit_code=None, signal=None, reason=ExitReason.SHIM_LOST, started=started, finished=time.time(), bytes=size
+        exit_code=None,
+        signal=None,
+        reason=ExitReason.SHIM_LOST,
+        started=started,
+        finished=max(started, spool.last_sign_of_life()),
+        bytes=spool.log.stat().st_size if spool.log.exists() else 0,
     )
 
 

@@ -107,6 +107,11 @@ class Spool:
         """The shim's last sample."""
         return self._read("usage.json", Usage)
 
+    def last_sign_of_life(self) -> float:
+        """When the shim last wrote, in seconds since the epoch: the log, or the sample it takes each second."""
+        files = (self.log, self.directory / "usage.json", self.directory / "shim.json")
+        return max((file.stat().st_mtime for file in files if file.exists()), default=0.0)
+
     def cursor(self) -> Cursor:
         """Where an earlier sidecar came to."""
         return self._read("cursor.json", Cursor) or Cursor()
@@ -127,7 +132,14 @@ class Spool:
         self._write("claim.json", {"claimed": False, "why": why})
 
     def is_cancelled(self) -> bool:
-        return (self.directory / "cancel").exists()
+        return self.cancelled_at() is not None
+
+    def cancelled_at(self) -> float | None:
+        """When somebody asked for the program's end, in seconds since the epoch."""
+        try:
+            return (self.directory / "cancel").stat().st_mtime
+        except FileNotFoundError:
+            return None
 
     def cancel(self, grace_seconds: float | None = None) -> None:
         """Have the shim end the program; with a grace period of its own if the caller names one. The first call rules.

@@ -34,6 +34,7 @@ from services.worker.executors.laying import Laid, lay
 log = structlog.get_logger()
 
 _ATTEMPT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_LEAVING_SECONDS = 2.0
 _REMOVED = ".removed-"
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Bars redrawn ten times a second and calls home belong in no log.
@@ -113,7 +114,7 @@ class LocalExecutor:
         if home.is_dir():
             with _locked(home):
                 observed = self.inspect(attempt)
-                if not observed.phase.is_over or is_held(home / "spool" / "sidecar.lock"):
+                if not observed.phase.is_over or not _is_left(Spool(home / "spool")):
                     raise AttemptBusy(f"attempt {attempt} is {observed.phase}; cancel it or wait before removing it")
                 # Moved away first: a half-removed directory must not look like an attempt.
                 home.rename(self._directory / f"{_REMOVED}{uuid.uuid4().hex}")
@@ -208,12 +209,28 @@ def _stand(spool: Spool, attempt: str) -> tuple[Phase, ExitRecord | None]:
         if found is None:
             return Phase.RUNNING, None
         return (Phase.LOST if found.reason is ExitReason.SHIM_LOST else Phase.FINISHED), found
-    if spool.is_cancelled():
+    cancelled_at = spool.cancelled_at()
+    if cancelled_at is not None:
         # Any shim that still comes sees the cancel and starts nothing.
-        now = time.time()
-        never = ExitRecord(exit_code=None, signal=None, reason=ExitReason.CANCELLED, started=now, finished=now, bytes=0)
-        return Phase.FINISHED, never
+        return Phase.FINISHED, ExitRecord(
+            exit_code=None,
+            signal=None,
+            reason=ExitReason.CANCELLED,
+            started=cancelled_at,
+            finished=cancelled_at,
+            bytes=0,
+        )
     return Phase.STARTING, None
+
+
+def _is_left(spool: Spool) -> bool:
+    """Whether no sidecar is at work. One that has just had its last answer is given a moment to go."""
+    give_up = time.monotonic() + _LEAVING_SECONDS
+    while is_held(spool.sidecar_lock):
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 @contextmanager
