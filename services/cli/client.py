@@ -59,9 +59,12 @@ class ApiClient:
         self._http.close()
 
     def is_ready(self) -> bool:
-        """Whether the API says that it can work. Asked once."""
+        """Whether the API says that it can work, and knows our key: another one may have been quicker to take the port.
+
+        Asked once, for a start to wait for.
+        """
         try:
-            return self._http.get("/readyz").is_success
+            return self._http.get("/readyz").is_success and self._http.get("/v1/whoami").is_success
         except httpx.TransportError:
             return False
 

@@ -112,5 +112,5 @@ def _accuracy_text(outcome: Outcome, look: Look) -> str:
     if outcome.accuracy is None:
         return look.paint(f"not measured: {outcome.why}", Tone.BAD)
     enough = outcome.accuracy >= TARGET
-    text = look.paint(f"{outcome.accuracy:.2%}", Tone.GOOD if enough else Tone.BAD)
-    return f"{text} on {outcome.hidden_count} images that the run has not seen ({TARGET:.0%} asked for)"
+    text = look.paint(f"{outcome.accuracy * 100:.2f} %", Tone.GOOD if enough else Tone.BAD)
+    return f"{text} on {outcome.hidden_count} images that the run has not seen ({TARGET * 100:.0f} % asked for)"

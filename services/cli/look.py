@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from services.core.lifecycle import Status
 
+INDENT = "  "
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36"}
 
 
@@ -84,6 +85,13 @@ def bar(fraction: float, cells: int = 10) -> str:
     """A progress bar of `cells` cells."""
     full = round(min(max(fraction, 0.0), 1.0) * cells)
     return "█" * full + "░" * (cells - full)
+
+
+def end_text(reason: str, exit_code: int | None) -> str:
+    """Why an attempt ended, in a few words."""
+    if reason not in ("", "exited"):
+        return reason
+    return "unknown" if exit_code is None else f"exit code {exit_code}"
 
 
 def _is_finite(value: float) -> bool:

@@ -1,35 +1,31 @@
 """Text from logs, tools and models is hostile: nothing in it may drive the terminal or hide letters. Pure."""
 
-import re
 import unicodedata
 
-from services.core.paths import BIDI_CONTROLS
-
-# ECMA-48: control sequences (CSI), strings that end in BEL or ST (OSC, DCS, SOS, PM, APC), and two-character escapes.
-# A string without an end is cut at the end of its line, so that it cannot hide what follows.
-_ESCAPES = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
-    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
-    r"|\x1b[ -/]*[0-~]?"
-)
-_HIDDEN = frozenset("\u200b\u2060\ufeff\u2028\u2029\u180e") | BIDI_CONTROLS
+from services.core.loglines import clean
 
 
 def plain(text: str) -> str:
-    """`text` as it can be printed: escape sequences, control, bidirectional and invisible characters are gone.
+    """`text` as it can be printed, without escape sequences, control, directional and invisible characters.
 
     Newlines stay, tabs become spaces, and of a line rewritten with carriage returns (a progress bar) the last writing
     stays.
     """
-    text = _ESCAPES.sub("", text).expandtabs(4)
-    if "\r" in text:
-        text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
-    return "".join(char for char in text if char == "\n" or _is_visible(char))
+    # Line by line: an escape sequence without an end must not hide the lines after it.
+    return "\n".join(clean(line.rstrip("\r").rpartition("\r")[2]) for line in text.split("\n")).expandtabs(4)
 
 
 def one_line(text: str, width: int) -> str:
     """`text` made plain and put on one line of at most `width` columns; what is cut off is marked with `…`."""
     return cut(" ".join(plain(text).split()), width)
+
+
+def block(text: str, most: int, width: int) -> list[str]:
+    """A text as at most `most` + 1 plain lines: its beginning and its end, and between them how much is left out."""
+    lines = [cut(line.rstrip(), width) for line in plain(text).strip("\n").split("\n")]
+    if len(lines) <= most + 1:
+        return lines if lines != [""] else []
+    return [*lines[: most - 2], f"… {len(lines) - most:,} more lines", *lines[-2:]]
 
 
 def cut(text: str, width: int) -> str:
@@ -56,10 +52,3 @@ def _columns_of(char: str) -> int:
     if unicodedata.combining(char):
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
-
-
-def _is_visible(char: str) -> bool:
-    if char.isascii():
-        return " " <= char < "\x7f"
-    # Surrogates cannot be encoded; private and unassigned characters are only odd.
-    return char not in _HIDDEN and unicodedata.category(char) not in {"Cc", "Cs"}

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from services.cli.look import Look, Tone, bytes_text, dollars_text, number_text, seconds_text, tone_of
+from services.cli.look import Look, Tone, bytes_text, dollars_text, end_text, number_text, seconds_text, tone_of
 from services.cli.plain import columns, cut, one_line, plain
 from services.cli.problems import Bewildering
 from services.cli.view import plan_lines
@@ -135,12 +135,10 @@ def _wait_text(wait: Wait, now: float) -> str:
 
 def _attempt_text(attempt: Attempt) -> str:
     text: str = attempt.status
-    if attempt.started is not None and attempt.ended is not None:
-        text += f" after {seconds_text(attempt.ended - attempt.started)}"
-    if attempt.exit_code:
-        text += f", exit code {attempt.exit_code}"
-    if attempt.reason not in ("", "exited"):
-        text += f" ({one_line(attempt.reason, 60)})"
+    if attempt.seconds:
+        text += f" after {seconds_text(attempt.seconds)}"
+    if not attempt.is_live and attempt.status != "succeeded":
+        text += f": {one_line(end_text(attempt.reason, attempt.exit_code), 80)}"
     if attempt.gap_bytes:
         text += f", {bytes_text(attempt.gap_bytes)} of its log lost"
     return text

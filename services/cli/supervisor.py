@@ -40,10 +40,17 @@ class _Child:
 
 
 class Supervisor:
-    """The programs of one stack. `changed` is told the pids whenever they change."""
+    """The programs of one stack. `changed` is told the pids whenever they change; `stop_seconds` is for each to end."""
 
-    def __init__(self, logs: Path, say: Callable[[str], None], changed: Callable[[dict[str, int]], None]) -> None:
+    def __init__(
+        self,
+        logs: Path,
+        say: Callable[[str], None],
+        changed: Callable[[dict[str, int]], None],
+        stop_seconds: float = STOP_SECONDS,
+    ) -> None:
         self._logs = logs
+        self._stop_seconds = stop_seconds
         self._say = say
         self._changed = changed
         self._children: dict[str, _Child] = {}
@@ -60,8 +67,10 @@ class Supervisor:
     def wait_for(self, name: str, is_ready: Callable[[], bool], seconds: float) -> None:
         """Return when `is_ready` holds. Raises `StartFailed` if a program dies before, or the time is over."""
         deadline = time.monotonic() + seconds
-        while not is_ready():
+        while True:
             self._check_alive()
+            if is_ready():
+                return
             if time.monotonic() > deadline:
                 raise StartFailed(f"{name} was not ready within {seconds:g} s; {self._last_words(name)}")
             time.sleep(_LOOK_SECONDS / 2)
@@ -77,7 +86,7 @@ class Supervisor:
             children = list(reversed(self._children.values()))
         try:
             for child in children:
-                _stop(child.process)
+                _stop(child.process, self._stop_seconds)
         except KeyboardInterrupt:
             self._say("killing what is left")
         finally:
@@ -156,11 +165,11 @@ def exit_text(code: int) -> str:
     return f"was killed ({signal.Signals(-code).name})"
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: subprocess.Popen[bytes], seconds: float) -> None:
     if process.poll() is None:
         process.terminate()
         try:
-            process.wait(STOP_SECONDS)
+            process.wait(seconds)
         except subprocess.TimeoutExpired:
             process.kill()
 

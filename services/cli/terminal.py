@@ -58,4 +58,4 @@ class Terminal:
 
 def look_of(stream: TextIO) -> Look:
     """What `stream` can show."""
-    return Look(width=shutil.get_terminal_size((100, 24)).columns, colour=stream.isatty() and not wants_no_colour())
+    return Look(width=shutil.get_terminal_size((120, 24)).columns, colour=stream.isatty() and not wants_no_colour())

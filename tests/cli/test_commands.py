@@ -143,7 +143,11 @@ def test_show_says_where_a_run_stands(story: Story, cohort: Cohort) -> None:
     story.submit_step(number=2)
     story.move(Status.RUNNING, Status.NEEDS_HUMAN, Reason.ASKED, "which data?")
     out = cohort("show", story.run).out
-    for part in ("needs_human  asked: which data?", "[>] look at the data", "attempt 1 failed, exit code 1"):
+    for part in (
+        "needs_human  asked: which data?",
+        "[>] look at the data",
+        "attempt 1 failed after 1.0 s: exit code 1",
+    ):
         assert part in out
     assert "attempt 2 submitted" in out
     assert f'answer with: cohort message {story.run} "…"' in out

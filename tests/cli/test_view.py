@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from services.cli.calls import arguments_text
 from services.cli.follow import Back, Ended, Item, Lost, Observed, Told, read_event
 from services.cli.look import Look
-from services.cli.view import View, arguments_text
+from services.cli.view import View
 from services.core import events as ev
 from services.core.lifecycle import Reason, Status
 from services.core.records import Limits, PlanItem
@@ -88,12 +89,18 @@ TABLE: list[tuple[str, list[Item | ev.EventData], list[str]]] = [
     (
         "a long output is cut and says so",
         [output("bash", "\n".join(f"line {number}" for number in range(100)))],
-        ["  bash", *(f"  line {number}" for number in range(4)), "  … 94 more lines", "  line 98", "  line 99"],
+        [
+            "  bash: line 0",
+            *(f"  line {number}" for number in range(1, 6)),
+            "  … 92 more lines",
+            "  line 98",
+            "  line 99",
+        ],
     ),
     (
         "one line more than fits is shown rather than counted",
-        [call("bash", {}), output("bash", "\n".join("abcdefg"))],
-        ["› bash", *(f"  {letter}" for letter in "abcdefg")],
+        [call("bash", {}), output("bash", "\n".join("abcdefghi"))],
+        ["› bash", *(f"  {letter}" for letter in "abcdefghi")],
     ),
     (
         "outputs of parallel calls say whose they are",
@@ -103,7 +110,17 @@ TABLE: list[tuple[str, list[Item | ev.EventData], list[str]]] = [
             output("read", "first", "c1"),
             output("read", "second", "c2"),
         ],
-        ["› read a.py", "› read b.py", "  read", "  first", "  read", "  second"],
+        ["› read a.py", "› read b.py", "  read: first", "  read: second"],
+    ),
+    (
+        "a replacement is shown as what goes and what comes",
+        [call("edit", {"path": "a.py", "old": "x = 1\n", "new": "x = 2\ny = 3\n"})],
+        ["› edit a.py", "  - x = 1", "  + x = 2", "  + y = 3"],
+    ),
+    (
+        "the fence around untrusted text is for the model",
+        [output("step_log", "<evidence-0a1b> printed by a program\nloss 1\n</evidence-0a1b>")],
+        ["  step_log: loss 1"],
     ),
     (
         "a failed call is marked",
@@ -136,14 +153,14 @@ TABLE: list[tuple[str, list[Item | ev.EventData], list[str]]] = [
         [
             "◆ step train, attempt 1 submitted  python train.py --out out",
             "◆ step train, attempt 1 runs",
-            "✗ step train, attempt 1 failed after 2.0 s, exit code 1, 12.3 KB of log",
-            "✔ step train, attempt 2 succeeded after 21 s, 12.3 KB of log",
+            "✗ step train, attempt 1 failed after 2.0 s: exit code 1 (12.3 KB of log)",
+            "✔ step train, attempt 2 succeeded after 21 s (12.3 KB of log)",
         ],
     ),
     (
         "a lost attempt says what is missing of its log",
         [finished(outcome="lost", exit_code=None, reason="shim_lost", gap_bytes=2048, log_complete=False)],
-        ["✗ step train, attempt 2 lost after 21 s (shim_lost), 12.3 KB of log, 2.0 KB of it lost"],
+        ["✗ step train, attempt 2 lost after 21 s: shim_lost (12.3 KB of log, 2.0 KB of it lost)"],
     ),
     (
         "a platform's retry is told apart from the agent's",
@@ -153,7 +170,7 @@ TABLE: list[tuple[str, list[Item | ev.EventData], list[str]]] = [
     (
         "a run that needs a human says how to answer",
         [ev.StatusChanged(source=Status.RUNNING, target=Status.NEEDS_HUMAN, reason=Reason.ASKED, detail="which data?")],
-        ["● running → needs_human  asked: which data?", f'  answer with: cohort message {RUN} "…"'],
+        ["● running → needs_human  which data?", f'  answer with: cohort message {RUN} "…"'],
     ),
     (
         "the end has its summary and its claims",

@@ -2,15 +2,22 @@
 
 import signal
 from argparse import Namespace
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 
 from services.cli import environment
+from services.cli.client import ApiClient
 from services.cli.home import Home, home_at
 from services.cli.output import remark
 from services.cli.programs import Given
+from services.cli.report import read_run
 from services.cli.stack import Stack, Wishes, stack
+from services.core.errors import CohortError
+from services.core.lifecycle import Status
 from services.core.settings import ClientSettings, load
+
+_LIVELY = (Status.RUNNING, Status.WAITING, Status.NEEDS_HUMAN, Status.CANCELLING)
 
 
 def run(options: Namespace) -> int:
@@ -24,7 +31,10 @@ def run(options: Namespace) -> int:
     try:
         with stack(home, Wishes(given, port=options.port or 0), remark) as up:
             print("\n".join(greeting(up, settings)), flush=True)
-            stay()
+            try:
+                stay()
+            finally:
+                _say_what_goes_on(up)
     except KeyboardInterrupt:
         remark("stopped; runs that are not over go on at the next `cohort up`")
     return 0
@@ -44,6 +54,19 @@ def end_on_signals() -> None:
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
+
+
+def _say_what_goes_on(up: Stack) -> None:
+    """Programs of runs are no children of the stack: a training does not die with it."""
+    with closing(ApiClient(up.address.url, up.address.key)) as api:
+        try:
+            pages = [api.get("/v1/runs", {"status": status, "limit": 100}) for status in _LIVELY]
+        except CohortError as error:
+            remark(f"cannot tell whether programs of runs go on: {error}")
+            return
+    count = sum(len(read_run(item).state.live_attempts()) for page in pages for item in page["items"])
+    if count:
+        remark(f"{count} program(s) of runs go on by themselves; the next `cohort up` takes them up again")
 
 
 def greeting(up: Stack, settings: ClientSettings) -> list[str]:
