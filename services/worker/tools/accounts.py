@@ -41,8 +41,7 @@ def account_of(call: Call, step: Step, chars: int = 8_000) -> str:
         attempt=attempt.number,
     )
     text = digest(call.desk.logs.stream(attempt.id), verdict, limit=max(1_000, chars - 400))
-    head = f"Step {step.name}, attempt {attempt.number}: {attempt.status}"
-    notes = [head, *_notes(step, attempt)]
+    notes = [head_of(step, attempt), *_notes(step, attempt)]
     return "\n".join(notes) + "\n" + fence(text, token_hex(6))
 
 
@@ -59,11 +58,19 @@ def progress_of(call: Call, step: Step) -> str:
     """Where the running attempt stands."""
     attempt = step.last
     record = call.desk.attempts.record(attempt.id)
-    lines = [f"Step {step.name}, attempt {attempt.number}: {attempt.status}"]
-    if record.progress is not None and record.progress.text:
-        lines.append(f"progress: {record.progress.text}")
+    lines = [f"progress: {record.progress.text}"] if record.progress and record.progress.text else []
     lines += [line_of(series) for series in summaries(metrics_of(call, attempt))]
-    return "\n".join(lines)
+    return said_of(step, attempt, lines or ["it has said nothing of its progress yet"])
+
+
+def said_of(step: Step, attempt: Attempt, lines: Sequence[str]) -> str:
+    """Lines in a program's own words, under the attempt they are about."""
+    return f"{head_of(step, attempt)}\n{fence(chr(10).join(lines), token_hex(6))}"
+
+
+def head_of(step: Step, attempt: Attempt) -> str:
+    """What every account of an attempt begins with."""
+    return f"Step {step.name}, attempt {attempt.number}: {attempt.status}"
 
 
 def metrics_of(call: Call, attempt: Attempt) -> Sequence[Metric]:

@@ -9,7 +9,8 @@ from services.core.records import FileRef
 from services.worker.tools.accounts import metrics_of
 from services.worker.tools.tool import Call, Finished, Parameters, Replay, Result, Tool, ToolError
 
-_TOLERANCE = 1e-6
+# The model sees values with six significant digits.
+_TOLERANCE = 1e-5
 
 
 class Finish(Parameters):
@@ -45,7 +46,7 @@ def _metric_problem(call: Call, name: str, claimed: float) -> str:
         for attempt in step.attempts:
             if attempt.status == "succeeded":
                 seen += [r.value for r in metrics_of(call, attempt) if r.name == name]
-    if any(math.isclose(value, claimed, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE) for value in seen):
+    if any(math.isclose(value, claimed, rel_tol=_TOLERANCE) for value in seen):
         return ""
     if not seen:
         return f"metric {name!r}: no step that succeeded has printed it (as {name}=…)"

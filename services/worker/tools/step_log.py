@@ -1,5 +1,7 @@
 """`step_log`: a range of an attempt's raw log, or the lines that match a pattern."""
 
+import time
+from collections.abc import Iterable, Iterator
 from secrets import token_hex
 
 import regex
@@ -11,9 +13,9 @@ from services.worker.tools.accounts import attempt_of
 from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool, ToolError
 
 _ANSWER_BYTES = 12_000
-_SEARCH_SECONDS = 1.0
+_LINE_SECONDS = 0.5
+_SEARCH_SECONDS = 10.0
 _LINE_BYTES = 2_000
-_SEARCHED_BYTES = 256 * 2**20
 
 
 class StepLog(Parameters):
@@ -48,7 +50,8 @@ def find_attempt(call: Call, step_name: str, number: int | None) -> Attempt:
 
 def _range(call: Call, attempt: Attempt, offset: int | None, limit: int) -> str:
     size = call.desk.logs.size(attempt.id)
-    start = max(0, size - limit) if offset is None else offset if offset >= 0 else max(0, size + offset)
+    wanted = -limit if offset is None else offset
+    start = min(size, wanted) if wanted >= 0 else max(0, size + wanted)
     data = call.desk.logs.read(attempt.id, start, limit)
     return f"bytes {start} to {start + len(data)} of {size}\n{clean(data.decode(errors='replace'))}"
 
@@ -59,32 +62,42 @@ def _search(call: Call, attempt: Attempt, pattern: str, limit: int) -> str:
     except regex.error as error:
         raise ToolError(f"search: {pattern!r} is no regular expression: {error}") from error
     found: list[str] = []
-    used = count = offset = 0
-    left_over = b""
-    for chunk in call.desk.logs.stream(attempt.id):
-        *lines, left_over = (left_over + chunk).split(b"\n")
-        for line in lines:
-            if _matches(compiled, line):
-                count += 1
-                text = f"@{offset} {clean(line[:_LINE_BYTES].decode(errors='replace'))}"
-                used += len(text)
-                found += [text] if used <= limit else []
-            offset += len(line) + 1
-        left_over = left_over[-_LINE_BYTES:] if len(left_over) > 2**20 else left_over
-        if offset > _SEARCHED_BYTES:
+    used = count = 0
+    ends, more = time.monotonic() + _SEARCH_SECONDS, ""
+    for offset, line in _numbered(call.desk.logs.stream(attempt.id)):
+        text = line[:_LINE_BYTES].decode(errors="replace")
+        if _matches(compiled, text):
+            count += 1
+            used += len(text)
+            found += [f"@{offset} {clean(text)}"] if used <= limit else []
+        if time.monotonic() > ends:
+            more = f"\n[searched no further than byte {offset}: the log is too long for this pattern]"
             break
-    if left_over and _matches(compiled, left_over):
-        count += 1
-        found.append(f"@{offset} {clean(left_over[:_LINE_BYTES].decode(errors='replace'))}")
-    more = f"\n[{count - len(found)} more matches; narrow the pattern]" if count > len(found) else ""
+    more += f"\n[{count - len(found)} more matches; narrow the pattern]" if count > len(found) else ""
     return f"{count} lines match (@ is the line's byte offset)\n" + "\n".join(found) + more
 
 
-def _matches(compiled: "regex.Pattern[str]", line: bytes) -> bool:
+def _numbered(chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Each line with its byte offset. Of an endless one no more than its beginning is kept."""
+    offset, dropped, rest = 0, 0, b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield offset, line
+            offset += len(line) + dropped + 1
+            dropped = 0
+        if len(rest) > _LINE_BYTES:
+            dropped += len(rest) - _LINE_BYTES
+            rest = rest[:_LINE_BYTES]
+    if rest:
+        yield offset, rest
+
+
+def _matches(compiled: "regex.Pattern[str]", line: str) -> bool:
     try:
-        return compiled.search(line[:_LINE_BYTES].decode(errors="replace"), timeout=_SEARCH_SECONDS) is not None
+        return compiled.search(line, timeout=_LINE_SECONDS) is not None
     except TimeoutError:
-        raise ToolError("search: this pattern backtracks for too long; make it simpler") from None
+        raise ToolError("search: this pattern takes too long on one line; make it simpler") from None
 
 
 TOOL = Tool(

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from services.core.observations import Metric
-from services.worker.tools.accounts import line_of, metrics_of, summaries, where
+from services.worker.tools.accounts import head_of, line_of, metrics_of, said_of, summaries, where
 from services.worker.tools.step_log import find_attempt
 from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool
 
@@ -19,23 +19,24 @@ class StepMetrics(Parameters):
 def _run(call: Call, wanted: StepMetrics) -> Result:
     attempt = find_attempt(call, wanted.step, wanted.attempt)
     records = metrics_of(call, attempt)
-    head = f"Step {wanted.step}, attempt {attempt.number}: {attempt.status}"
+    step = call.state.steps[wanted.step]
     if not records:
-        return Result(f"{head}\nno metrics yet")
+        return Result(f"{head_of(step, attempt)}\nno metrics yet")
     if wanted.name is None:
-        return Result("\n".join([head, *(line_of(series) for series in summaries(records))]))
+        return Result(said_of(step, attempt, [line_of(series) for series in summaries(records)]))
     points = [record for record in records if record.name == wanted.name]
     if not points:
         names = ", ".join(dict.fromkeys(record.name for record in records))
-        return Result(f"{head}\nno metric {wanted.name!r}; there are: {names}", success=False)
-    return Result("\n".join([head, *(_point(record) for record in _thinned(points))]))
+        return Result(said_of(step, attempt, [f"no metric {wanted.name!r}; there are: {names}"]), success=False)
+    return Result(said_of(step, attempt, _lines(points)))
 
 
-def _thinned(points: list[Metric]) -> list[Metric]:
+def _lines(points: list[Metric]) -> list[str]:
     """At most `_POINTS` of them, evenly spread, first and last included."""
     if len(points) <= _POINTS:
-        return points
-    return [points[round(index * (len(points) - 1) / (_POINTS - 1))] for index in range(_POINTS)]
+        return [_point(record) for record in points]
+    chosen = [points[round(index * (len(points) - 1) / (_POINTS - 1))] for index in range(_POINTS)]
+    return [f"{_POINTS} of {len(points)} values, evenly spread", *(_point(record) for record in chosen)]
 
 
 def _point(record: Metric) -> str:

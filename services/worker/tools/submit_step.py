@@ -10,7 +10,7 @@ from services.core.keys import attempt_id
 from services.core.records import MICRODOLLARS, RunState
 from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool, ToolError
 
-_MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*(Ki|Mi|Gi|K|M|G)?B?", re.IGNORECASE)
+_MEMORY = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(Ki|Mi|Gi|K|M|G)?B?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MOST_STEPS = 100

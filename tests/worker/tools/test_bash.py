@@ -159,8 +159,8 @@ def test_commands_beside_each_other_take_as_long_as_one(bench: Bench) -> None:
 def test_a_command_whose_caller_must_stop_is_left_to_the_next(bench: Bench) -> None:
     arguments = {"command": "echo begun; sleep 0.5; echo done > result.txt; echo ended"}
 
+    polls = iter([False, False, True])
     with pytest.raises(Interrupted):
-        polls = iter([False, False, True])
         bench.carry_out("bash", bench.call(stop=lambda: next(polls, True)), **arguments)
 
     recovered = recover(bench, arguments)
