@@ -31,8 +31,9 @@ from services.core.redis import connect, translated
 
 DEFAULT_PORT = 8470
 TENANT = "local"
-REDIS_SECONDS = 30.0
-READY_SECONDS = 60.0
+# Long enough for a machine that is busy with other things; a part that dies is told at once.
+REDIS_SECONDS = 60.0
+READY_SECONDS = 180.0
 
 
 @dataclass(frozen=True)

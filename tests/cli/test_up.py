@@ -145,6 +145,7 @@ def test_a_part_that_is_killed_comes_back(up: Up, name: str) -> None:
     wait_until(lambda: up.cohort("runs").returncode == 0, 30, "the API answers again")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_runs_key_and_port_survive_a_stop_that_leaves_no_process(
     start: Callable[..., Up], number: signal.Signals
@@ -163,6 +164,7 @@ def test_runs_key_and_port_survive_a_stop_that_leaves_no_process(
     again.stop()
 
 
+@pytest.mark.slow
 def test_a_killed_supervisor_leaves_nothing_that_lasts(start: Callable[..., Up]) -> None:
     up = start()
     pids = up.pids
@@ -175,6 +177,7 @@ def test_a_killed_supervisor_leaves_nothing_that_lasts(start: Callable[..., Up])
     again.stop()
 
 
+@pytest.mark.slow
 def test_without_a_redis_server_an_embedded_one_says_that_it_keeps_nothing(
     start: Callable[..., Up], tmp_path: Path
 ) -> None:
