@@ -1,0 +1,199 @@
+"""The conversation as a provider is sent it, whatever the order in which it was recorded."""
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+
+from services.core.records import Limits
+from services.core.store import Talk
+from services.worker.conversation import (
+    NOTE,
+    arguments_of,
+    call_arguments,
+    goal_text,
+    has_said,
+    has_unread,
+    is_text_only,
+    messages,
+    reply_message,
+    user_message,
+)
+from services.worker.reply import RawCall
+from tests.worker.states import answered, replied, said, state_of
+
+
+def sent(*talk: Talk) -> list[str]:
+    """The messages after the goal, in a word each."""
+    return [_word(message) for message in messages("system", state_of(), [], talk)[2:]]
+
+
+def _word(message: dict[str, Any]) -> str:
+    if message["role"] == "tool":
+        return str(message["tool_call_id"])
+    return f"{message['role']}: {message['content']}"
+
+
+def test_it_begins_with_the_system_prompt_and_the_goal() -> None:
+    first, second = messages("Be an engineer.", state_of(goal="train a model"), [], [])
+
+    assert first == {"role": "system", "content": "Be an engineer."}
+    assert second["role"] == "user"
+    assert second["content"].startswith("train a model\n\nLimits: 300 turns, 1440 minutes.")
+
+
+def test_the_goal_tells_its_limits_and_inputs() -> None:
+    limits = Limits(turns=5, minutes=7.5, tokens=1_000, dollars=2.5, attempts=3)
+    text = goal_text(state_of(limits=limits), ["a.csv", "b.csv"])
+
+    assert "Limits: 5 turns, 7.5 minutes, 1000 tokens, $2.5. A step may fail 3 times" in text
+    assert text.endswith("Input files:\n- a.csv\n- b.csv")
+
+
+def test_a_long_list_of_inputs_is_cut_and_counted() -> None:
+    text = goal_text(state_of(), [f"f{number}" for number in range(250)])
+
+    assert "- f199\n- … and 50 more" in text
+    assert "f200" not in text
+
+
+def test_no_inputs_are_said_to_be_none() -> None:
+    assert goal_text(state_of(), []).endswith("Input files:\n- (none)")
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_answers_stand_in_call_order_whatever_the_order_they_came_in(order: tuple[int, ...]) -> None:
+    talk = [replied(1, "", "read", "bash", "read"), *(answered(1, index) for index in order)]
+
+    assert sent(*talk) == ["assistant: None", "call_1_0", "call_1_1", "call_1_2"]
+
+
+def test_what_people_say_in_the_middle_of_a_turn_comes_after_its_answers() -> None:
+    talk = [said(1, "first"), replied(1, "", "bash", "bash"), answered(1, 1), said(1, "second"), answered(1, 0)]
+
+    assert sent(*talk) == ["assistant: None", "call_1_0", "call_1_1", "user: first", "user: second"]
+
+
+def test_what_was_said_before_the_first_turn_comes_before_it() -> None:
+    assert sent(replied(1, "Hello."), said(0, "by the way")) == ["user: by the way", "assistant: Hello."]
+
+
+def test_a_note_of_ours_stands_before_what_people_say() -> None:
+    note = Talk(1, NOTE, user_message("cut"))
+
+    assert sent(said(1, "hi"), note, replied(1, "Hel")) == ["assistant: Hel", "user: cut", "user: hi"]
+
+
+def test_turns_follow_each_other() -> None:
+    talk = [replied(2, "Done."), answered(1, 0), replied(1, "", "read")]
+
+    assert sent(*talk) == ["assistant: None", "call_1_0", "assistant: Done."]
+
+
+# --- The assistant's message ------------------------------------------------------------------------------------------
+
+
+def test_a_reply_of_text_alone_has_no_calls() -> None:
+    assert reply_message("Hello.", []) == {"role": "assistant", "content": "Hello."}
+    assert reply_message("", []) == {"role": "assistant", "content": ""}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kept"),
+    [
+        ('{"path": "a"}', {"path": "a"}),
+        ("", {}),
+        ("  ", {}),
+        ("{}", {}),
+        ('{"path": "a"', {}),
+        ("[1, 2]", {}),
+        ("null", {}),
+        ('"text"', {}),
+        ("7", {}),
+        ('{"lr": NaN}', {}),
+    ],
+)
+def test_arguments_in_the_history_are_always_an_object(arguments: str, kept: dict[str, Any]) -> None:
+    [call] = reply_message("", [RawCall("call_1_0", "read", arguments)])["tool_calls"]
+
+    assert json.loads(call["function"]["arguments"]) == kept
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value"),
+    [
+        ('{"path": "ملف 🙂"}', {"path": "ملف 🙂"}),
+        ('{"nested": {"list": [1, 2.5, null, true]}}', {"nested": {"list": [1, 2.5, None, True]}}),
+        ("", {}),
+        ("\n", {}),
+    ],
+)
+def test_arguments_are_a_json_object(arguments: str, value: dict[str, Any]) -> None:
+    assert arguments_of(RawCall("c", "read", arguments)) == value
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        '{"command": "echo unfinished',
+        "[1, 2]",
+        "null",
+        '"{}"',
+        "{'path': 'a'}",
+        '{"lr": NaN}',
+        '{"lr": -Infinity}',
+        '{"lr": 1e999}',
+        '{"content": "half a smile \\ud83d"}',
+        '{"n": ' + "9" * 5_000 + "}",
+        '{"a": ' + "[" * 100 + "]" * 100 + "}",
+        "[" * 100_000,
+        '{"a":' * 100_000,
+    ],
+)
+def test_what_cannot_be_kept_or_sent_is_no_arguments(arguments: str) -> None:
+    assert arguments_of(RawCall("c", "read", arguments)) is None
+
+
+def test_the_arguments_of_a_call_are_found_in_the_reply_that_made_it() -> None:
+    reply = reply_message("", [RawCall("call_3_0", "read", '{"path": "a"}'), RawCall("call_3_1", "bash", "{}")])
+    talk = [replied(1, "", "read"), Talk(3, -1, reply)]
+
+    assert call_arguments(talk, "call_3_0") == {"path": "a"}
+    assert call_arguments(talk, "call_3_1") == {}
+    assert call_arguments(talk, "call_9_9") == {}
+
+
+# --- Who has spoken last ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("talk", "text_only", "unread"),
+    [
+        ([], False, False),
+        ([replied(1, "What now?")], True, False),
+        ([replied(1, "What now?"), said(1)], False, True),
+        ([said(1), replied(1, "What now?")], False, True),
+        ([said(0), replied(1, "What now?")], True, False),
+        ([replied(1, "", "read"), answered(1, 0)], False, False),
+        ([replied(1, "", "read"), answered(1, 0), said(1)], False, True),
+        ([replied(1, "")], True, False),
+        ([replied(1, "Hel"), Talk(1, NOTE, user_message("cut"))], False, True),
+    ],
+)
+def test_who_has_the_last_word(talk: list[Talk], text_only: bool, unread: bool) -> None:
+    assert (is_text_only(talk), has_unread(talk)) == (text_only, unread)
+
+
+@pytest.mark.parametrize(
+    ("talk", "turn", "expected"),
+    [
+        ([said(2)], 2, True),
+        ([said(1)], 2, False),
+        ([Talk(2, NOTE, user_message("cut"))], 2, False),
+        ([answered(2, 0)], 2, False),
+        ([], 0, False),
+    ],
+)
+def test_only_a_person_says_something(talk: list[Talk], turn: int, expected: bool) -> None:
+    assert has_said(talk, turn) is expected
