@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import BinaryIO
 
 from anyio.to_thread import run_sync
 from fastapi import Request
@@ -16,23 +15,20 @@ from services.api.submission import Asked, Submission, digest_of
 
 FORM = "multipart/form-data"
 _GOAL_BYTES = 2**20
+_SMALL_BYTES = 32 * 1024
 
 
-async def asked(request: Request) -> AsyncIterator[Asked]:
-    """A dependency: the submission in the body. Raises what `bodies` raises, and `BadField`.
-
-    Whatever takes time with a large body is done on a thread.
-    """
-    limit = request.app.state.parts.bounds.submission_bytes
+@asynccontextmanager
+async def asked(request: Request, limit: int) -> AsyncIterator[Asked]:
+    """The submission in the body of `request`, of `limit` bytes at most. Raises what `bodies` raises, `BadField`."""
     if media_type(request) == FORM:
         async with _form(request, limit) as form:
-            submission, archive = await run_sync(_from_form, form)
-            yield await run_sync(_asked, submission, archive)
+            yield await run_sync(_from_form, form)
         return
     check_json(request)
     data = await whole(request, limit)
-    submission = await run_sync(parse, Submission, data)
-    yield await run_sync(_asked, submission, None)
+    # The way to a thread and back takes longer than a small body does.
+    yield _from_json(data) if len(data) <= _SMALL_BYTES else await run_sync(_from_json, data)
 
 
 @asynccontextmanager
@@ -50,7 +46,12 @@ async def _form(request: Request, limit: int) -> AsyncIterator[FormData]:
         await form.close()
 
 
-def _from_form(form: FormData) -> tuple[Submission, BinaryIO | None]:
+def _from_json(data: bytes) -> Asked:
+    submission = parse(Submission, data)
+    return Asked(submission, digest_of(submission, None))
+
+
+def _from_form(form: FormData) -> Asked:
     strangers = sorted(set(form) - {"goal", "archive"})
     if strangers:
         raise BadField("a form has the parts `goal` (JSON) and `archive` (tar.gz)", strangers[0])
@@ -60,8 +61,5 @@ def _from_form(form: FormData) -> tuple[Submission, BinaryIO | None]:
         raise BadField("the part is missing: the JSON that POST /v1/runs takes by itself", "goal")
     if archive is not None and not isinstance(archive, UploadFile):
         raise BadField("the part is no file: give it a file name", "archive")
-    return parse(Submission, text), archive.file if archive is not None else None
-
-
-def _asked(submission: Submission, archive: BinaryIO | None) -> Asked:
-    return Asked(submission, digest_of(submission, archive), archive)
+    submission, file = parse(Submission, text), archive.file if archive is not None else None
+    return Asked(submission, digest_of(submission, file), file)

@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Annotated
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
@@ -62,28 +62,13 @@ _BODY["requestBody"]["content"][FORM] = {
 
 
 @router.post("", status_code=202, response_model=Accepted, openapi_extra=_BODY)
-def submit(
-    caller: Submitter, parts: Uses, wanted: Annotated[Asked, Depends(asked)], idempotency_key: IdempotencyKey = None
-) -> Response:
+async def submit(request: Request, caller: Submitter, parts: Uses, idempotency_key: IdempotencyKey = None) -> Response:
     """Accept a goal.
 
     It is on record when this answers. The work begins at once; follow it with the run's events.
     """
-    run = new_run_id() if idempotency_key is None else _run_of(caller.tenant, idempotency_key)
-    # What the same request brought before is not stored again, nor is its deadline asked for once more.
-    is_known = idempotency_key is not None and parts.store.last_seq(run) > 0
-    accepted = _accepted(parts, caller, wanted, is_known=is_known)
-    try:
-        is_new = parts.store.create(run, wanted.digest, accepted)
-    except Conflict as error:
-        raise KeyReused(str(error)) from error
-    faults.reach("api.run_created")
-    if is_new:
-        parts.metrics.runs_submitted.inc()
-    # Also for a repeated request: the first one may have died before its hint.
-    parts.hints.publish(run)
-    headers = {"Location": f"/v1/runs/{run}"} | ({} if is_new else {"Idempotent-Replayed": "true"})
-    return answer(Accepted(run=run, links=links(run)), 202, headers)
+    async with asked(request, parts.bounds.submission_bytes) as wanted:
+        return await run_sync(_submitted, parts, caller, wanted, idempotency_key)
 
 
 @router.get("", response_model=RunPage)
@@ -161,6 +146,24 @@ def cancelled(state: RunState, author: str, why: str) -> Draft:
         return Draft(())
     move = ev.StatusChanged(source=state.status, target=Status.CANCELLING, reason=Reason.CANCELLED_BY_USER, detail=why)
     return Draft((ev.CancelRequested(author=author, why=why), move))
+
+
+def _submitted(parts: Parts, caller: KeyRecord, wanted: Asked, idempotency_key: str | None) -> Response:
+    run = new_run_id() if idempotency_key is None else _run_of(caller.tenant, idempotency_key)
+    # What the same request brought before is not stored again, nor is its deadline asked for once more.
+    is_known = idempotency_key is not None and parts.store.last_seq(run) > 0
+    accepted = _accepted(parts, caller, wanted, is_known=is_known)
+    try:
+        is_new = parts.store.create(run, wanted.digest, accepted)
+    except Conflict as error:
+        raise KeyReused(str(error)) from error
+    faults.reach("api.run_created")
+    if is_new:
+        parts.metrics.runs_submitted.inc()
+    # Also for a repeated request: the first one may have died before its hint.
+    parts.hints.publish(run)
+    headers = {"Location": f"/v1/runs/{run}"} | ({} if is_new else {"Idempotent-Replayed": "true"})
+    return answer(Accepted(run=run, links=links(run)), 202, headers)
 
 
 def _run_of(tenant: str, idempotency_key: str) -> str:
