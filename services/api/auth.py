@@ -1,58 +1,56 @@
-"""Who calls: an API key with a scope on the public routes, an attempt's own token on the runner's."""
+"""Who calls: an API key with a scope on the public routes, an attempt's own token on the runner's.
 
-from collections.abc import Callable
+What the OpenAPI document says of this is written in `openapi`.
+"""
+
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import Depends, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from anyio.to_thread import run_sync
+from fastapi import Depends, Request
 
 from services.api.parameters import AttemptId
-from services.api.parts import Uses
+from services.api.parts import Parts
 from services.api.problems import Forbidden, NoKey
 from services.core import tokens
 from services.core.apikeys import KeyRecord, Scope
 from services.core.tokens import BadToken
 
-_KEY = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="An API key, `ck_…`.")
-_TOKEN = HTTPBearer(auto_error=False, scheme_name="AttemptToken", description="The token of one attempt.")
 
-Credentials = HTTPAuthorizationCredentials | None
-
-
-def _having(scope: Scope) -> Callable[..., KeyRecord]:
-    def check(parts: Uses, credentials: Annotated[Credentials, Security(_KEY)]) -> KeyRecord:
-        if credentials is None:
-            raise NoKey("this route needs an API key")
-        caller = parts.api_keys.check(credentials.credentials)
-        if not caller.may(scope):
+def _having(scope: Scope | None) -> Callable[[Request], Awaitable[KeyRecord]]:
+    async def check(request: Request) -> KeyRecord:
+        parts: Parts = request.app.state.parts
+        caller = await run_sync(parts.api_keys.check, _credential(request, "an API key"))
+        if scope is not None and not caller.may(scope):
             raise Forbidden(f"this route needs a key with the scope {scope}; this one has {', '.join(caller.scopes)}")
         return caller
 
     return check
 
 
-def _any_key(parts: Uses, credentials: Annotated[Credentials, Security(_KEY)]) -> KeyRecord:
-    if credentials is None:
-        raise NoKey("this route needs an API key")
-    return parts.api_keys.check(credentials.credentials)
-
-
 Submitter = Annotated[KeyRecord, Depends(_having(Scope.SUBMIT))]
 Reader = Annotated[KeyRecord, Depends(_having(Scope.READ))]
 Canceller = Annotated[KeyRecord, Depends(_having(Scope.CANCEL))]
 Admin = Annotated[KeyRecord, Depends(_having(Scope.ADMIN))]
-Anyone = Annotated[KeyRecord, Depends(_any_key)]
+Anyone = Annotated[KeyRecord, Depends(_having(None))]
 
 
-async def _runner(attempt: AttemptId, parts: Uses, credentials: Annotated[Credentials, Security(_TOKEN)]) -> str:
-    if credentials is None:
-        raise NoKey("this route needs the attempt's token")
+async def _runner(request: Request, attempt: AttemptId) -> str:
+    parts: Parts = request.app.state.parts
+    token = _credential(request, "the attempt's token")
     # The comparison of signatures takes ASCII only.
-    if not credentials.credentials.isascii():
+    if not token.isascii():
         raise BadToken("this is no token of ours for the runner's ingest")
-    tokens.check(parts.runner_secret, attempt, credentials.credentials)
+    tokens.check(parts.runner_secret, attempt, token)
     return attempt
 
 
 # The attempt that the path names, once the token is known to be its own.
 Runner = Annotated[str, Depends(_runner)]
+
+
+def _credential(request: Request, wanted: str) -> str:
+    scheme, _, credential = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not credential.strip():
+        raise NoKey(f"this route needs {wanted}: send the header `Authorization: Bearer …`")
+    return credential.strip()

@@ -23,6 +23,11 @@ Every error is a problem document (RFC 9457) with a stable `type`. Every route b
 _BODIES = (Submission, Cancellation, Message, KeyRequest, Claim, Heartbeat, Observations, FinishReport)
 _REF = "#/components/schemas/{model}"
 _AUTHENTICATED = ("400", "401", "403", "404", "422", "503")
+_SCHEMES = {
+    "ApiKey": {"type": "http", "scheme": "bearer", "description": "An API key, `ck_…`."},
+    "AttemptToken": {"type": "http", "scheme": "bearer", "description": "The token of one attempt."},
+}
+_SCHEME_BELOW = {"v1": "ApiKey", "internal": "AttemptToken"}
 _EXAMPLE = {
     "type": "urn:cohort:problem:run-not-found",
     "title": "No such run",
@@ -49,9 +54,13 @@ def _built(app: FastAPI) -> dict[str, Any]:
     schemas = whole["components"]["schemas"]
     _, described = models_json_schema([(model, "validation") for model in (*_BODIES, Problem)], ref_template=_REF)
     schemas.update(described["$defs"])
+    whole["components"]["securitySchemes"] = _SCHEMES
     for path, operations in whole["paths"].items():
+        scheme = _SCHEME_BELOW.get(path.split("/")[1])
         for operation in operations.values():
-            _describe_errors(operation, is_open=not path.startswith(("/v1", "/internal")))
+            if scheme is not None:
+                operation["security"] = [{scheme: []}]
+            _describe_errors(operation, is_open=scheme is None)
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     return whole
