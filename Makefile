@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install lock lint format test test-crash test-all check demo bench clean
+.PHONY: help install lock lint format test test-slow test-crash test-all check demo bench clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -49,6 +49,9 @@ lint: $(STAMP) ## Check format, lint, types and import contracts.
 
 test: $(STAMP) ## Run the tests, but for the slow ones and the crash matrix.
 	$(PYTEST) $(ARGS) $(TESTS)
+
+test-slow: $(STAMP) ## Run the slow tests.
+	$(PYTEST) -m slow $(ARGS) $(TESTS)
 
 test-crash: $(STAMP) ## Kill each service at each point where it has just written something.
 	$(PYTEST) -m crash $(ARGS) tests/crash

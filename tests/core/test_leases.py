@@ -103,6 +103,14 @@ def test_a_parked_run_is_idle_and_due_when_its_wait_ends(store: RunStore) -> Non
     assert due_in(store) == pytest.approx(HOUR, abs=5)
 
 
+def test_a_parked_run_that_is_looked_at_too_early_is_due_again_at_its_time(store: RunStore) -> None:
+    wait_for_step(store, claimed(store), until=time.time() + HOUR)
+    store.client.zadd(store.keys.due(TAG), {RUN: 1})
+    assert store.sweep(TAG, 1) == [RUN]
+    assert store.claim(RUN, "worker", 60) == Refused("idle")
+    assert due_in(store) == pytest.approx(HOUR, abs=5)
+
+
 def test_a_wait_whose_time_has_passed_is_taken_up(store: RunStore) -> None:
     wait_for_step(store, claimed(store), until=time.time() - 1)
     assert store.sweep(TAG, 1) == [RUN]
@@ -134,7 +142,10 @@ def test_a_holder_that_wrote_or_gave_the_lease_back_is_no_strike(store: RunStore
     lease = claimed(store, "c")
     assert lease.strikes == 0
     store.release(lease)
-    assert claimed(store, "d").strikes == 0
+    lease = claimed(store, "d")
+    assert lease.strikes == 0
+    write(store, lease, release=True)
+    assert claimed(store, "e").strikes == 0
 
 
 # --- Renewing and releasing -------------------------------------------------------------------------------------------
@@ -180,6 +191,13 @@ def test_a_write_can_give_the_lease_back_and_say_when_to_come_again(
     write(store, claimed(store), moved(Q, R), release=True, wake_in=wake_in)
     assert due_in(store) == pytest.approx(expected, abs=5)
     assert isinstance(store.claim(RUN, "other", 60), Lease)
+
+
+def test_a_write_that_moves_nothing_and_gives_the_lease_back_leaves_the_run_due_at_once(store: RunStore) -> None:
+    lease = claimed(store)
+    write(store, lease, moved(Q, R))
+    write(store, lease, ev.ToolLog(tool="bash", log="x"), release=True)
+    assert store.sweep(TAG, 1) == [RUN]
 
 
 def test_a_write_under_a_lease_leaves_the_run_to_its_holder(store: RunStore) -> None:

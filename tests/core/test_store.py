@@ -218,7 +218,10 @@ def test_the_live_attempts_are_those_submitted_and_not_over(store: RunStore) -> 
 
 
 def test_a_run_that_ends_is_due_no_more_and_waits_for_its_archive(store: RunStore) -> None:
-    write(store, taken(store), moved(Q, R), moved(R, Status.SUCCEEDED, Reason.FINISHED), release=True)
+    lease = taken(store)
+    write(store, lease, moved(Q, R))
+    assert store.ended() == []
+    write(store, lease, moved(R, Status.SUCCEEDED, Reason.FINISHED), release=True)
     assert store.ended() == [RUN]
     assert due(store) is None
     store.record(RUN, "late", draft_of(ev.ErrorRaised(error="late")))
