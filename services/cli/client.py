@@ -177,7 +177,7 @@ def _problem_text(response: httpx.Response) -> str:
     field = str(problem.get("field") or "")
     advice = str(problem.get("what_to_do") or "")
     text = what if not field or field in what else f"{field}: {what}"
-    return one_line(f"{text}; {advice}" if advice and advice not in text else text, 1000)
+    return one_line(f"{text.rstrip('.')}. {advice}" if advice and advice not in text else text, 1000)
 
 
 def _document(response: httpx.Response) -> Json:

@@ -71,7 +71,7 @@ def _name_in_workspace(name: str, path: Path) -> str:
     relative = os.path.normpath(name)
     if os.path.isabs(relative) or relative.startswith(".."):
         return path.resolve().name
-    return "" if relative == "." else relative
+    return relative
 
 
 def _files_below(path: Path) -> Iterator[tuple[str, Path]]:

@@ -175,7 +175,7 @@ class _Stranger(http.server.BaseHTTPRequestHandler):
             "/v1/runs/list": (200, "application/json", b"[1]"),
             "/v1/runs/half": (200, "application/json", b'{"run": "half"}'),
             "/v1/runs/down": (503, "text/html", b"<html>\x1b[31mdown</html>"),
-            "/v1/runs/busy": (429, "application/problem+json", b'{"title": "Too many", "what_to_do": "wait"}'),
+            "/v1/runs/busy": (429, "application/problem+json", b'{"title": "Too many", "what_to_do": "Wait"}'),
         }.get(self.path.partition("?")[0], (404, "text/plain", b"not here"))
         self.send_response(status)
         self.send_header("Content-Type", content_type)
@@ -205,7 +205,7 @@ def stranger(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (["show", "list"], 3, ["not as Cohort's API"]),
         (["show", "half"], 3, ["a way this version does not know"]),
         (["show", "down"], 3, ["503", "COHORT_URL"]),
-        (["show", "busy"], 6, ["Too many; wait"]),
+        (["show", "busy"], 6, ["Too many. Wait"]),
         (["show", "gone"], 2, ["404"]),
     ],
     ids=lambda value: str(value),
