@@ -44,6 +44,12 @@ class Ledger:
         run_script(self._client, "settle", [keys.ledger(tenant), keys.holds(tenant)], [name, microdollars])
 
     @answered
+    def holds(self, tenant: str, run: str) -> list[str]:
+        """The names of what is held for one run of the tenant."""
+        names = (name.decode() for name in self._client.hkeys(keys.holds(tenant)))
+        return [name for name in names if name.partition(":")[2].startswith(f"{run}-")]
+
+    @answered
     def account(self, tenant: str) -> tuple[int, int, int | None]:
         """Spent, reserved and cap of a tenant, in microdollars."""
         spent, reserved, cap = self._client.hmget(keys.ledger(tenant), "spent", "reserved", "cap")

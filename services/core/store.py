@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from services.core import events as ev
 from services.core.errors import Conflict, Fenced, RunNotFound, Stale
+from services.core.faults import reach
 from services.core.fold import QUIET, first_state, fold
 from services.core.keys import CONTROLLER_CHANNEL, Keys, run_channel
 from services.core.lifecycle import FINAL, Status
@@ -218,6 +219,8 @@ class RunStore:
         ended = "1" if after.status.is_final and not state.status.is_final else ""
         head += [_wake(delay), snapshot, run_channel(state.run), "1" if release else "", ended]
         verdict, value = (_text(part) for part in run_script(self.client, "append", keys, [*head, *args]))
+        if verdict == "ok":
+            reach("store.appended")
         if verdict == "ok" and any(isinstance(event.data, _CONTROLLERS) for event in events):
             with translated():
                 self.client.publish(CONTROLLER_CHANNEL, state.run)
@@ -285,21 +288,24 @@ def number(
 ) -> tuple[list[ev.Event], RunState]:
     """Give drafted events their seq, time and turn, and fold them.
 
-    An outside fact that wakes a parked run brings the move with it.
+    Outside facts that wake a parked run bring the move with them, after the last of them: an attempt that is tried
+    again in the same breath is not over.
     """
     events: list[ev.Event] = []
-    queue = list(drafted)
-    while queue:
-        data = queue.pop(0)
-        # A call that failed is made again in the same turn.
-        opens_turn = isinstance(data, ev.LlmRequest) and not state.model_failures
-        event = ev.Event(run=state.run, seq=state.seq + 1, time=now, turn=state.turn + opens_turn, data=data)
-        state = fold(state, event)
-        events.append(event)
-        woken = wake_up(state, data) if outside else None
-        if woken is not None:
-            queue.insert(0, woken)
+    for data in drafted:
+        state = _number(events, state, data, now)
+    woken = next((move for data in drafted if (move := wake_up(state, data))), None) if outside else None
+    if woken is not None:
+        state = _number(events, state, woken, now)
     return events, state
+
+
+def _number(events: list[ev.Event], state: RunState, data: ev.EventData, now: float) -> RunState:
+    # A call that failed is made again in the same turn.
+    opens_turn = isinstance(data, ev.LlmRequest) and not state.model_failures
+    event = ev.Event(run=state.run, seq=state.seq + 1, time=now, turn=state.turn + opens_turn, data=data)
+    events.append(event)
+    return fold(state, event)
 
 
 def _dump(data: ev.EventData) -> str:

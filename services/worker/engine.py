@@ -24,6 +24,7 @@ from services.worker.calls import Calls, last_events
 from services.worker.conversation import has_unread
 from services.worker.leases import LeaseKeeper
 from services.worker.session import Session
+from services.worker.settling import settle_leftovers
 from services.worker.shell import Interrupted, Shell
 from services.worker.turn import ModelTurn
 
@@ -62,6 +63,7 @@ class Engine:
         reach("worker.claimed")
         try:
             session = Session(self.store, held, self.draining)
+            settle_leftovers(self.turn.ledger, self.store, session.state)
             self._work(session, held.lease.strikes)
             return session.state.status
         except (Fenced, RunNotFound) as error:
@@ -135,8 +137,6 @@ class Engine:
         return True
 
     def _is_parked_or_over(self, session: Session) -> bool:
-        if session.state.status.is_final:
-            self._clear(session.run)
         return session.state.status.is_parked or session.state.status.is_final
 
     def _begun(self, state: RunState) -> Draft | None:
@@ -146,14 +146,10 @@ class Engine:
         return Draft((move, ev.Ready(tool_count=len(self.calls.tools)), ev.Processing()))
 
     def _end(self, session: Session) -> None:
-        self._clear(session.run)
+        self.shell.close(session.run)
         reach("worker.cleared")
         session.write(_ended, release=True)
         reach("worker.ended")
-
-    def _clear(self, run: str) -> None:
-        """Remove the run's working copies; what counts is in the store."""
-        self.shell.close(run)
 
 
 def _resumed(state: RunState) -> Draft | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from services.core.checkout import Checkout
 from services.core.errors import CohortError
+from services.core.faults import reach
 from services.core.workspace import Change, Workspace
 from services.runner import shim
 from services.runner.spool import ExitRecord, Spool, is_held
@@ -77,8 +78,10 @@ class Shell:
                 raise Interrupted(f"the lease on run {run} ended before the command began")
             place = self._place(run, call)
             place.mkdir(parents=True)
+            reach("worker.command_placed")
             Spool(place).grant("shell")
             process = self._start(place, checkout.directory, command, timeout_seconds)
+            reach("worker.command_started")
             ended = self._await(place, stop, lambda: process.poll() is None)
             self._collect(place)
             if ended is None:
@@ -104,11 +107,11 @@ class Shell:
 
     def close(self, run: str) -> None:
         """Stop whatever still runs for `run` and remove its directories."""
-        for place in (self._directory / run / "commands").glob("*"):
-            spool = Spool(place)
-            if is_held(spool.shim_lock):
-                spool.cancel()
-                self._await(place, lambda: False, lambda spool=spool: is_held(spool.shim_lock))  # type: ignore[misc]
+        places = list((self._directory / run / "commands").glob("*"))
+        for place in places:
+            Spool(place).cancel()
+        for place in places:
+            self._await(place, lambda: False, lambda place=place: _may_live(place))  # type: ignore[misc]
             self._collect(place)
         shutil.rmtree(self._directory / run, ignore_errors=True)
 
@@ -167,6 +170,13 @@ class Shell:
             time.sleep(pause)
             pause = min(pause * 1.5, 0.1)
         return Ended(record, _newest(spool.log))
+
+
+def _may_live(place: Path) -> bool:
+    """Whether a shim is at work, or was started so lately that it may not have shown itself yet."""
+    claim = place / "claim.json"
+    started = claim.stat().st_mtime if claim.exists() else 0.0
+    return is_held(Spool(place).shim_lock) or time.time() < started + _START_SECONDS
 
 
 def command_env(python: str, home: Path) -> dict[str, str]:

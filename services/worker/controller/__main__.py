@@ -55,9 +55,11 @@ def build(settings: ControllerSettings) -> Controller:
         price_per_hour=settings.local_price_per_hour,
     )
     attempts = AttemptStore(client, keys)
-    reconciler = Reconciler(store, attempts, logs, Ledger(client), executor, hints, terms)
+    ledger = Ledger(client)
+    reconciler = Reconciler(store, attempts, logs, ledger, executor, hints, terms)
     leadership = Leadership(client, "controller", uuid4().hex, settings.leader_seconds)
-    return Controller(store, leadership, reconciler, Archivist(store, logs, artifacts), hints, settings.sweep_seconds)
+    archivist = Archivist(store, ledger, logs, artifacts)
+    return Controller(store, leadership, reconciler, archivist, hints, settings.sweep_seconds)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 import structlog
 
 from services.core.artifacts import ArtifactStore
+from services.core.faults import reach
+from services.core.ledger import Ledger
 from services.core.logs import LogStore
 from services.core.store import RunStore
+from services.worker.settling import settle_leftovers
 
 log = structlog.get_logger()
 
@@ -21,6 +24,7 @@ class Archivist:
     """Archives ended runs. Repeating it writes the same again."""
 
     store: RunStore
+    ledger: Ledger
     logs: LogStore
     artifacts: ArtifactStore
 
@@ -34,11 +38,14 @@ class Archivist:
         state = self.store.state(run)
         if state.live_attempts():
             return
+        settle_leftovers(self.ledger, self.store, state)
         for step in state.steps.values():
             for attempt in step.attempts:
                 self.logs.compact(attempt.id)
+                reach("controller.log_compacted")
         self.artifacts.put_named(f"archive/{run}/events.jsonl.gz", gzip.compress(self._lines(run), mtime=0))
         self.artifacts.put_named(f"archive/{run}/state.json", state.model_dump_json(indent=1).encode())
+        reach("controller.archive_written")
         self.store.archived(run)
         log.info("run_archived", run=run, events=state.seq)
 

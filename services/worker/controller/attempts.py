@@ -12,10 +12,10 @@ from pydantic import SecretStr
 
 from services.core import events as ev
 from services.core.attempts import AttemptRecord, AttemptStore
-from services.core.errors import CohortError, RunNotFound, StoreUnavailable
+from services.core.errors import BudgetSpent, CohortError, RunNotFound, StoreUnavailable
 from services.core.faults import reach
 from services.core.hints import Hints
-from services.core.keys import attempt_id, run_of_attempt, step_of_attempt
+from services.core.keys import run_of_attempt, step_of_attempt
 from services.core.ledger import Ledger
 from services.core.lifecycle import Status
 from services.core.logs import LogStore
@@ -23,7 +23,8 @@ from services.core.records import MICRODOLLARS, Attempt, FileRef, RunState, Step
 from services.core.store import Draft, RunStore
 from services.core.tokens import issue
 from services.worker.controller import verdict as do
-from services.worker.executors import AttemptSpec, Executor, Observed
+from services.worker.controller.retries import retry_of
+from services.worker.executors import AttemptBusy, AttemptSpec, Executor, Observed
 
 log = structlog.get_logger()
 
@@ -57,6 +58,7 @@ class Reconciler:
         """Look at every live attempt once."""
         for attempt in self.attempts.live():
             self.reconcile(attempt)
+        self._tidy()
 
     def reconcile(self, attempt_name: str) -> None:
         """Do what one attempt needs now. What goes wrong with one must not keep the others waiting."""
@@ -125,17 +127,53 @@ class Reconciler:
 
     def _close(self, state: RunState, attempt: Attempt, record: AttemptRecord, seen: Observed, close: do.Close) -> None:
         finished = self._finished(attempt, record, seen, close)
+        retry = self._retry(state, attempt, finished)
         after = self.store.record(
-            state.run, f"finished:{attempt.id}", lambda now: self._closing(now, attempt, finished)
+            state.run, f"finished:{attempt.id}", lambda now: _closing(now, attempt, finished, retry)
         )
         reach("controller.closed")
-        micros = round(finished.cost_usd * MICRODOLLARS)
-        self.ledger.settle(state.tenant, f"step:{attempt.id}", micros)
+        # What is on record counts: another controller may have been quicker, with another second on its clock.
+        closed = next(one for one in after.steps[finished.step].attempts if one.id == attempt.id)
+        self.ledger.settle(state.tenant, f"step:{attempt.id}", round(closed.cost_usd * MICRODOLLARS))
         if after.status in {Status.RUNNING, Status.CANCELLING}:
             self.hints.publish(state.run)
         log.info("attempt_closed", run=state.run, attempt=attempt.id, outcome=close.outcome, reason=close.reason)
-        if finished.log_complete:
-            self.executor.remove(attempt.id)
+
+    def _retry(self, state: RunState, attempt: Attempt, finished: ev.AttemptFinished) -> ev.StepSubmitted | None:
+        """The same work again where the platform lost it, with its money reserved."""
+        retry = retry_of(state, attempt, finished, self.terms.price_per_hour)
+        if retry is None:
+            return None
+        try:
+            self.ledger.reserve(state.tenant, f"step:{retry.attempt}", retry.reserved_microdollars)
+        except BudgetSpent as error:
+            log.warning("retry_not_paid", run=state.run, attempt=retry.attempt, why=str(error))
+            return None
+        reach("controller.retry_reserved")
+        return retry
+
+    def _tidy(self) -> None:
+        """Forget executions whose attempt is closed, and end those that nobody wants any more.
+
+        The only copy of a log that did not arrive whole is kept.
+        """
+        for seen in self.executor.list():
+            if self.attempts.is_live(seen.attempt):
+                continue
+            if not seen.phase.is_over:
+                self.executor.cancel(seen.attempt)
+            elif self.attempts.record(seen.attempt).log_complete or (seen.exit and not seen.exit.bytes):
+                self._forget(seen.attempt)
+
+    def _forget(self, attempt_name: str) -> None:
+        try:
+            self.executor.remove(attempt_name)
+        except AttemptBusy:
+            # Its sidecar is about to end; the next round finds it again.
+            log.debug("attempt_not_settled", attempt=attempt_name)
+        else:
+            log.info("attempt_forgotten", attempt=attempt_name)
+            reach("controller.forgotten")
 
     def _finished(self, attempt: Attempt, record: AttemptRecord, seen: Observed, close: do.Close) -> ev.AttemptFinished:
         exit_record, report = seen.exit, record.finish
@@ -159,15 +197,15 @@ class Reconciler:
             outputs=list(report.outputs) if report else [],
         )
 
-    def _closing(self, state: RunState, attempt: Attempt, finished: ev.AttemptFinished) -> Draft:
-        if _live(state, attempt.id) is None:
-            return Draft(())
-        retry = _retry(state, attempt, finished) if do.is_wanted(state, attempt) else None
-        return Draft((finished, retry) if retry else (finished,))
-
 
 def _live(state: RunState, attempt_name: str) -> Attempt | None:
     return next((attempt for attempt in state.live_attempts() if attempt.id == attempt_name), None)
+
+
+def _closing(state: RunState, attempt: Attempt, finished: ev.AttemptFinished, retry: ev.StepSubmitted | None) -> Draft:
+    if _live(state, attempt.id) is None:
+        return Draft(())
+    return Draft((finished, retry) if retry and do.is_wanted(state, attempt) else (finished,))
 
 
 def _outputs(step: Step) -> tuple[FileRef, ...]:
@@ -176,23 +214,3 @@ def _outputs(step: Step) -> tuple[FileRef, ...]:
         if attempt.status == "succeeded":
             return attempt.outputs
     return ()
-
-
-def _retry(state: RunState, attempt: Attempt, finished: ev.AttemptFinished) -> ev.StepSubmitted | None:
-    """The same work again, where the platform lost it and has not lost it too often."""
-    step = state.steps[finished.step]
-    if finished.outcome != "lost" or sum(one.status == "lost" for one in step.attempts) >= do.INFRASTRUCTURE_RETRIES:
-        return None
-    number = attempt.number + 1
-    return ev.StepSubmitted(
-        step=step.name,
-        attempt=attempt_id(state.run, step.name, number),
-        number=number,
-        command=attempt.command,
-        snapshot=attempt.snapshot,
-        uses=list(attempt.uses),
-        env=attempt.env,
-        deadline_seconds=attempt.deadline_seconds,
-        memory_bytes=attempt.memory_bytes,
-        cause="infrastructure",
-    )

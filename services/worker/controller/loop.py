@@ -8,6 +8,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from services.core.errors import CohortError, StoreUnavailable
+from services.core.faults import reach
 from services.core.hints import Hints
 from services.core.keys import CONTROLLER_CHANNEL
 from services.core.store import RunStore
@@ -65,6 +66,7 @@ class Controller:
                 return
             due = self.store.sweep(tag, _REHINT_SECONDS, limit=room)
             room -= len(due)
+            reach("controller.swept")
             for run in due:
                 self.hints.publish(run)
 

@@ -13,7 +13,6 @@ from services.core.records import Attempt, RunState
 from services.runner.spool import ExitReason
 from services.worker.executors import Observed, Phase
 
-INFRASTRUCTURE_RETRIES = 3
 _LOST = frozenset({ExitReason.SHIM_LOST, ExitReason.NOT_CLAIMED})
 
 Outcome = Literal["succeeded", "failed", "cancelled", "lost"]
