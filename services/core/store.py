@@ -58,12 +58,14 @@ class Draft:
 class Lease:
     """The right to advance a run, as long as no higher generation exists.
 
-    `strikes`: how many holders in a row before this one died without writing a single event.
+    `strikes`: how many holders in a row before this one died without writing a single event. `is_inherited`: the one
+    before did not give the lease back, so it may have left something half done.
     """
 
     run: str
     generation: int
     strikes: int = 0
+    is_inherited: bool = False
 
 
 @dataclass(frozen=True)
@@ -264,7 +266,9 @@ class RunStore:
         keys = [self.keys.run(run), self.keys.due(self.keys.tag(run))]
         args = [run, owner, int(lease_seconds * 1000), _FINAL, _PARKED]
         verdict, *values = (_text(part) for part in run_script(self.client, "claim", keys, args))
-        return Lease(run, int(values[0]), int(values[1])) if verdict == "ok" else Refused(verdict)
+        if verdict != "ok":
+            return Refused(verdict)
+        return Lease(run, int(values[0]), int(values[1]), bool(values[2]))
 
     def renew(self, lease: Lease, lease_seconds: float) -> Status | None:
         """Extend the lease. The run's status, or None when the lease is lost."""

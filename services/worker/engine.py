@@ -63,7 +63,8 @@ class Engine:
         reach("worker.claimed")
         try:
             session = Session(self.store, held, self.draining)
-            settle_leftovers(self.turn.ledger, self.store, session.state)
+            if held.lease.is_inherited:
+                settle_leftovers(self.turn.ledger, self.store, session.state)
             self._work(session, held.lease.strikes)
             return session.state.status
         except (Fenced, RunNotFound) as error:

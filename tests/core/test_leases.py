@@ -120,7 +120,7 @@ def test_a_wait_whose_time_has_passed_is_taken_up(store: RunStore) -> None:
 def test_a_lease_that_was_not_renewed_is_over_by_the_clock(store: RunStore) -> None:
     claimed(store, seconds=0.2)
     assert store.claim(RUN, "other", 60) == Refused("busy")
-    assert wait_until(lambda: store.claim(RUN, "other", 60) == Lease(RUN, 2, 1))
+    assert wait_until(lambda: store.claim(RUN, "other", 60) == Lease(RUN, 2, strikes=1, is_inherited=True))
 
 
 # --- Strikes ----------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 -- Take the lease of a run that is due and that nobody holds.
 -- KEYS run, due
 -- ARGV run id, owner (new for every claim), lease ms, final statuses joined by ',', parked statuses joined by ','
--- -> {'ok', generation, strikes} | {'busy', ms left} | {'idle', ms until due} | {'final', status} | {'missing', ''}
+-- -> {'ok', generation, strikes, whether the holder before gave it back ('') or left it ('1')} | {'busy', ms left} | {'idle', ms until due} | {'final', status} | {'missing', ''}
 local status = redis.call('HGET', KEYS[1], 'status')
 if not status then
   redis.call('ZREM', KEYS[2], ARGV[1])
@@ -16,7 +16,7 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local lease = tonumber(redis.call('HGET', KEYS[1], 'lease_until'))
 if lease > now then
   -- A client that lost the reply asks again under the same owner's name.
-  if redis.call('HGET', KEYS[1], 'owner') == ARGV[2] then return {'ok', redis.call('HGET', KEYS[1], 'generation'), redis.call('HGET', KEYS[1], 'strikes')} end
+  if redis.call('HGET', KEYS[1], 'owner') == ARGV[2] then return {'ok', redis.call('HGET', KEYS[1], 'generation'), redis.call('HGET', KEYS[1], 'strikes'), '1'} end
   return {'busy', tostring(lease - now)}
 end
 local wake = tonumber(redis.call('HGET', KEYS[1], 'wake_at'))
@@ -31,7 +31,8 @@ end
 -- A holder that ends without a single event and without giving the lease back was killed by the work itself.
 local strikes = 0
 local seq = redis.call('HGET', KEYS[1], 'seq')
-if redis.call('HGET', KEYS[1], 'owner') ~= '' and redis.call('HGET', KEYS[1], 'claim_seq') == seq then
+local left = redis.call('HGET', KEYS[1], 'owner') ~= ''
+if left and redis.call('HGET', KEYS[1], 'claim_seq') == seq then
   strikes = tonumber(redis.call('HGET', KEYS[1], 'strikes')) + 1
 end
 local generation = redis.call('HINCRBY', KEYS[1], 'generation', 1)
@@ -39,4 +40,4 @@ redis.call('HSET', KEYS[1], 'claim_seq', seq, 'strikes', strikes)
 redis.call('HSET', KEYS[1], 'owner', ARGV[2], 'lease_until', now + tonumber(ARGV[3]))
 -- If this owner dies, the sweeper finds the run half a second after its lease.
 redis.call('ZADD', KEYS[2], now + tonumber(ARGV[3]) + 500, ARGV[1])
-return {'ok', tostring(generation), tostring(strikes)}
+return {'ok', tostring(generation), tostring(strikes), left and '1' or ''}
