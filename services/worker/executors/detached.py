@@ -14,10 +14,11 @@ class Detached:
         self._guard = threading.Lock()
         self._pids: set[int] = set()
 
-    def spawn(self, command: list[str], environment: Mapping[str, str], errors: Path, stdin: int | None = None) -> None:
+    def spawn(self, command: list[str], environment: Mapping[str, str], errors: Path, stdin: int | None = None) -> int:
         """Start `command` in a session of its own, with none of our descriptors, environment or signal settings.
 
-        Its stderr is appended to `errors`, its stdin is the descriptor given, or empty. Raises OSError.
+        Its stderr is appended to `errors`, its stdin is the descriptor given, or empty. Returns its
+        pid. Raises OSError.
         """
         files = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0) if stdin is None else (os.POSIX_SPAWN_DUP2, stdin, 0),
@@ -31,6 +32,14 @@ class Detached:
         )
         with self._guard:
             self._pids.add(pid)
+        return pid
+
+    def is_alive(self, pid: int) -> bool:
+        """Whether a process that was started here has not ended yet."""
+        with self._guard:
+            if pid in self._pids and _has_ended(pid):
+                self._pids.remove(pid)
+            return pid in self._pids
 
     def reap(self) -> None:
         """Collect what has ended, so that no zombie keeps its pid. Call now and then."""

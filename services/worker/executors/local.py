@@ -58,6 +58,7 @@ class LocalExecutor:
         self._workspace = workspace
         self._python = python
         self._detached = Detached()
+        self._sidecars: dict[str, int] = {}
 
     def submit(self, spec: AttemptSpec) -> None:
         """See `Executor`. Raises what `laying.lay` raises, with nothing started."""
@@ -74,8 +75,8 @@ class LocalExecutor:
                 if spool.exit() is None and not is_held(spool.shim_lock):
                     self._spawn_shim(home, spec)
                     reach("executor.shim_spawned")
-            if not is_held(spool.sidecar_lock):
-                self._spawn_sidecar(home, spec)
+            if not self._has_sidecar(spec.attempt, spool):
+                self._sidecars[spec.attempt] = self._spawn_sidecar(home, spec)
                 reach("executor.sidecar_spawned")
 
     def inspect(self, attempt: str) -> Observed:
@@ -88,7 +89,7 @@ class LocalExecutor:
         phase, record = _stand(spool, attempt)
         settlement = spool.settlement()
         has_shim = phase is not Phase.STARTING or is_held(spool.shim_lock)
-        tended = settlement is not None or (has_shim and is_held(spool.sidecar_lock))
+        tended = settlement is not None or (has_shim and self._has_sidecar(attempt, spool))
         return Observed(attempt, phase, record, record.reason.value if record else "", tended)
 
     def cancel(self, attempt: str) -> None:
@@ -118,8 +119,14 @@ class LocalExecutor:
                     raise AttemptBusy(f"attempt {attempt} is {observed.phase}; cancel it or wait before removing it")
                 # Moved away first: a half-removed directory must not look like an attempt.
                 home.rename(self._directory / f"{_REMOVED}{uuid.uuid4().hex}")
+                self._sidecars.pop(attempt, None)
         for trash in self._directory.glob(f"{_REMOVED}*"):
             _remove_tree(trash)
+
+    def _has_sidecar(self, attempt: str, spool: Spool) -> bool:
+        """Whether a sidecar is at work, or has been started here and is on its way to its lock."""
+        started = self._sidecars.get(attempt)
+        return is_held(spool.sidecar_lock) or (started is not None and self._detached.is_alive(started))
 
     def _home(self, attempt: str) -> Path:
         if not _ATTEMPT.fullmatch(attempt):
@@ -158,7 +165,7 @@ class LocalExecutor:
         command = [sys.executable, "-I", "-S", str(Path(shim.__file__)), *places, *limits, "--", *spec.command]
         self._detached.spawn(command, program_environment(spec, home, self._python), home / "shim.err")
 
-    def _spawn_sidecar(self, home: Path, spec: AttemptSpec) -> None:
+    def _spawn_sidecar(self, home: Path, spec: AttemptSpec) -> int:
         environment = {
             "PATH": _SYSTEM_PATH,
             "LANG": "C.UTF-8",
@@ -173,9 +180,10 @@ class LocalExecutor:
         command = [sys.executable, "-P", "-m", "services.runner"]
         reading, writing = os.pipe()
         with os.fdopen(reading, "rb"), os.fdopen(writing, "wb") as stdin:
-            self._detached.spawn(command, environment, home / "sidecar.log", stdin=reading)
+            pid = self._detached.spawn(command, environment, home / "sidecar.log", stdin=reading)
             # Fits into the pipe, so nobody waits for the sidecar to read it.
             stdin.write(f"{spec.token.get_secret_value()}\n".encode())
+        return pid
 
 
 def program_environment(spec: AttemptSpec, home: Path, python: str) -> dict[str, str]:

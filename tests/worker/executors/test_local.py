@@ -136,6 +136,13 @@ def world(tmp_path: Path, ingest_process: Ingest) -> Iterator[LocalWorld]:
     world.end()
 
 
+def test_a_sidecar_on_its_way_is_not_started_twice(world: LocalWorld) -> None:
+    spec = world.spec(ENDLESS)
+    for _ in range(5):
+        world.executor.submit(spec)
+    assert len(processes_with(f"COHORT_SPOOL_DIR={world.spool(spec.attempt).directory}")) == 1
+
+
 class TestLocalExecutor(ExecutorContract):
     """The contract."""
 
