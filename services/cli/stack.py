@@ -52,7 +52,6 @@ class Stack:
     home: Home
     address: Address
     ports: Ports
-    keeps_state: bool
     supervisor: Supervisor
 
 
@@ -69,15 +68,16 @@ def stack(home: Home, wishes: Wishes, say: Callable[[str], None]) -> Iterator[St
         ports = _ports(before, wishes)
         supervisor = Supervisor(home.logs, say, lambda pids: _write_down(home, ports, pids))
         try:
-            yield _started(home, ports, wishes, supervisor)
+            yield _started(home, ports, wishes, supervisor, say)
         finally:
             supervisor.stop()
 
 
-def _started(home: Home, ports: Ports, wishes: Wishes, supervisor: Supervisor) -> Stack:
+def _started(home: Home, ports: Ports, wishes: Wishes, supervisor: Supervisor, say: Callable[[str], None]) -> Stack:
     known = _secrets(home)
     server = shutil.which("redis-server")
     if server is None:
+        say("no redis-server is installed: an embedded stand-in takes its place, without a password; it keeps nothing")
         supervisor.start(embedded_program(ports, wishes.given))
     else:
         write_private(home.redis_config, redis_config(home, ports, known))
@@ -95,7 +95,7 @@ def _started(home: Home, ports: Ports, wishes: Wishes, supervisor: Supervisor) -
     if wishes.scripted:
         supervisor.wait_for("scripted", lambda: _listens(ports.scripted), READY_SECONDS)
     supervisor.watch()
-    return Stack(home, address, ports, server is not None, supervisor)
+    return Stack(home, address, ports, supervisor)
 
 
 def _secrets(home: Home) -> Secrets:

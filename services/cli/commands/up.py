@@ -72,8 +72,6 @@ def _say_what_goes_on(up: Stack) -> None:
 def greeting(up: Stack, settings: ClientSettings) -> list[str]:
     """What a user has to know once the stack is up."""
     lines = [f"Cohort is up at {up.address.url}", f"  state in     {up.home.path} (logs in {up.home.logs})"]
-    if not up.keeps_state:
-        lines.append("  Redis        none installed: an embedded stand-in without a password, which keeps nothing")
     if settings.model:
         lines.append(f"  model        {settings.model}")
     else:
