@@ -1,6 +1,7 @@
 """`python -m services.api`: settings, parts, application, server."""
 
 import asyncio
+import signal
 import socket
 import sys
 from types import FrameType
@@ -50,8 +51,9 @@ class Server(uvicorn.Server):
                 log.info("listening", host=host, port=port)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # uvicorn's own would raise the signal once more at the end: an orderly end is exit code 0.
+        self.force_exit = self.should_exit and sig == signal.SIGINT
         self.stop()
-        super().handle_exit(sig, frame)
 
     def stop(self) -> None:
         """End streams and waits, take no more requests, finish the ones at work. Callable from everywhere."""
