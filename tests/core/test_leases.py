@@ -148,6 +148,18 @@ def test_a_holder_that_wrote_or_gave_the_lease_back_is_no_strike(store: RunStore
     assert claimed(store, "e").strikes == 0
 
 
+def test_a_lease_tells_whether_the_holder_before_gave_it_back(store: RunStore) -> None:
+    lease = claimed(store, "a")
+    assert not lease.is_inherited
+    store.release(lease)
+    assert not claimed(store, "b").is_inherited
+    expire(store)
+    lease = claimed(store, "c")
+    assert lease.is_inherited
+    write(store, lease, moved(Q, R), release=True)
+    assert not claimed(store, "d").is_inherited
+
+
 # --- Renewing and releasing -------------------------------------------------------------------------------------------
 
 
@@ -167,6 +179,15 @@ def test_a_lease_that_is_over_or_taken_or_given_back_cannot_be_renewed(store: Ru
     assert store.renew(lease, 60) is None
     store.release(second)
     assert store.renew(second, 60) is None
+
+
+def test_a_lease_renewed_after_the_end_makes_nobody_look_at_the_run(store: RunStore) -> None:
+    lease = claimed(store)
+    write(store, lease, moved(Q, R), moved(R, Status.SUCCEEDED))
+    assert store.renew(lease, 60) is Status.SUCCEEDED
+    assert due_in(store) is None
+    store.release(lease)
+    assert due_in(store) is None
 
 
 def test_a_released_run_is_due_at_once_and_anybodys(store: RunStore) -> None:
@@ -227,6 +248,14 @@ def test_a_step_that_is_not_waited_for_wakes_nobody(store: RunStore) -> None:
     assert record(store, "finished:b", finished("b")).status is W
     assert store.sweep(TAG, 1) == []
     assert record(store, "finished:a", finished("a")).status is R
+
+
+def test_an_attempt_that_is_tried_again_in_the_same_breath_wakes_nobody(store: RunStore) -> None:
+    wait_for_step(store, claimed(store))
+    state = record(store, "lost", finished("a", outcome="lost"), submitted("a", 2))
+    assert (state.status, state.seq) == (W, 7)
+    assert store.sweep(TAG, 1) == []
+    assert record(store, "finished", finished("a", 2)).status is R
 
 
 @pytest.mark.parametrize("parked_in", [W, H])
@@ -323,7 +352,8 @@ def test_a_run_accepted_twice_is_accepted_once(stuttering: RunStore) -> None:
 
 
 def test_a_claim_sent_twice_is_one_claim(stuttering: RunStore) -> None:
-    assert claimed(stuttering) == Lease(RUN, 1, 0)
+    lease = claimed(stuttering)
+    assert (lease.generation, lease.strikes) == (1, 0)
     assert stuttering.claim(RUN, "other", 60) == Refused("busy")
 
 
@@ -369,4 +399,5 @@ def test_renewing_and_releasing_twice_is_doing_it_once(stuttering: RunStore) -> 
     lease = claimed(stuttering)
     assert stuttering.renew(lease, 60) is Q
     stuttering.release(lease)
-    assert claimed(stuttering, "other") == Lease(RUN, 2, 0)
+    lease = claimed(stuttering, "other")
+    assert (lease.generation, lease.strikes) == (2, 0)
