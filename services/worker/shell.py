@@ -73,13 +73,14 @@ class Shell:
 
         Raises `Interrupted`, and `OutcomeUnknown` when the command's shim is killed.
         """
+        # A worker that slept through its lease must neither lay files under its successor's commands nor start one.
+        _heed(stop, run)
         with self._checkout(run, snapshot) as checkout:
-            if stop():
-                raise Interrupted(f"the lease on run {run} ended before the command began")
             place = self._place(run, call)
             place.mkdir(parents=True)
-            reach("worker.command_placed")
             Spool(place).grant("shell")
+            reach("worker.command_placed")
+            _heed(stop, run)
             process = self._start(place, checkout.directory, command, timeout_seconds)
             reach("worker.command_started")
             ended = self._await(place, stop, lambda: process.poll() is None)
@@ -91,19 +92,26 @@ class Shell:
             return self._with_changes(checkout, ended)
 
     def recover(self, run: str, call: str, stop: Callable[[], bool]) -> Ran | None:
-        """The outcome of a command begun by a worker that is gone; waits for it if it still runs. None: unknown."""
+        """The outcome of a command begun by a worker that is gone; waits for it if it still runs. None: unknown.
+
+        What is unknown is not started any more: a worker that was only asleep finds the command's place taken, and a
+        shim that comes too late finds it cancelled.
+        """
         place = self._place(run, call)
-        if not place.exists():
-            return None
+        was_placed = place.exists()
         seen = time.monotonic()
 
         def is_alive() -> bool:
-            return is_held(Spool(place).shim_lock) or time.monotonic() < seen + _START_SECONDS
+            return is_held(Spool(place).shim_lock) or (was_placed and time.monotonic() < seen + _START_SECONDS)
 
+        place.mkdir(parents=True, exist_ok=True)
         with self._checkout(run, None) as checkout:
             ended = self._await(place, stop, is_alive)
+            if ended is None:
+                Spool(place).cancel()
+                return None
             self._collect(place)
-            return None if ended is None else self._with_changes(checkout, ended)
+            return self._with_changes(checkout, ended)
 
     def close(self, run: str) -> None:
         """Stop whatever still runs for `run` and remove its directories."""
@@ -155,7 +163,7 @@ class Shell:
         return process
 
     def _collect(self, place: Path) -> None:
-        """Take leave of a shim that is over, so that it stays no zombie. One of another worker's is not ours to wait for."""
+        """Take leave of a shim that is over, so that it stays no zombie. Another worker's is not ours to wait for."""
         process = self._started.pop(place, None)
         if process is not None:
             process.wait()
@@ -170,6 +178,11 @@ class Shell:
             time.sleep(pause)
             pause = min(pause * 1.5, 0.1)
         return Ended(record, _newest(spool.log))
+
+
+def _heed(stop: Callable[[], bool], run: str) -> None:
+    if stop():
+        raise Interrupted(f"the lease on run {run} ended before the command began")
 
 
 def _may_live(place: Path) -> bool:
