@@ -120,7 +120,7 @@ class AttemptStore:
         )
 
     def heartbeat(self, attempt: str, pod_uid: str) -> None:
-        """Note that the execution lives. Raises `AttemptOver`, and `AttemptTaken` where it isn't the one that claimed."""
+        """Note that the execution lives. Raises `AttemptOver`, and `AttemptTaken` where another has claimed."""
         _check(attempt, self._run("attempt_heartbeat", attempt, [], [pod_uid]))
 
     def observe(self, attempt: str, seen: Observations) -> None:

@@ -25,7 +25,7 @@ Place = tuple[int, str]
 
 @dataclass(frozen=True)
 class Page:
-    """Some runs. The rest begins at `next_cursor`; '' where there is none. A page may be short, even empty, before that."""
+    """Some runs. The rest begins at `next_cursor`; '' where there is none. A page before it may be empty."""
 
     items: list[RunState]
     next_cursor: str

@@ -56,7 +56,7 @@ def fold_all(state: RunState, events: Iterable[ev.Event]) -> RunState:
     return reduce(fold, events, state)
 
 
-def _changes(state: RunState, data: ev.EventData, time: float) -> dict[str, object]:
+def _changes(state: RunState, data: ev.EventData, time: float) -> dict[str, object]:  # noqa: C901, a table
     match data:
         case ev.StatusChanged():
             return _moved(state, data, time)

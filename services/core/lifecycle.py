@@ -50,7 +50,7 @@ class Reason(StrEnum):
     CANCELLED_BY_USER = "cancelled_by_user"
     DEADLINE = "deadline"
     TURN_LIMIT = "turn_limit"
-    TOKEN_LIMIT = "token_limit"
+    TOKEN_LIMIT = "token_limit"  # noqa: S105, no secret
     DOLLAR_LIMIT = "dollar_limit"
     TENANT_BUDGET = "tenant_budget"
     MODEL_AUTH = "model_auth"

@@ -1,6 +1,6 @@
 """Large payloads live in the artifact store; Redis keeps their name.
 
-A packed payload is either the JSON text itself or `@<sha256>`. JSON never begins with `@`, so the two cannot be mixed up.
+A packed payload is either the JSON text itself or `@<sha256>`. JSON never begins with `@`: the two cannot be mixed up.
 """
 
 from typing import Protocol

@@ -14,7 +14,7 @@ from redis.retry import Retry
 
 from services.core.errors import StoreUnavailable
 
-# redis-py's own types mix the answers of its sync, async and cluster clients; what goes through this door is typed by us.
+# redis-py's own types mix the answers of its sync, async and cluster clients; what goes through here is typed by us.
 Client = Any
 
 P = ParamSpec("P")

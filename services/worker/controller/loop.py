@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from random import shuffle
 
 import structlog
-from redis.exceptions import RedisError
 
 from services.core.errors import CohortError, StoreUnavailable
 from services.core.faults import reach
 from services.core.hints import Hints
 from services.core.keys import CONTROLLER_CHANNEL
+from services.core.redis import translated
 from services.core.store import RunStore
 from services.worker.controller.archive import Archivist
 from services.worker.controller.attempts import Reconciler
@@ -74,11 +74,11 @@ class Controller:
         """Turn announcements into an early round. A lost one costs a pause, never a step."""
         while not stopped.is_set():
             try:
-                with self.store.client.pubsub(ignore_subscribe_messages=True) as channel:
+                with translated(), self.store.client.pubsub(ignore_subscribe_messages=True) as channel:
                     channel.subscribe(CONTROLLER_CHANNEL)
                     while not stopped.is_set():
                         if channel.get_message(timeout=1.0):
                             awake.set()
-            except RedisError as error:
+            except StoreUnavailable as error:
                 log.warning("controller_not_listening", error=str(error))
                 stopped.wait(self.seconds)
