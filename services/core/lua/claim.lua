@@ -16,7 +16,10 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local lease = tonumber(redis.call('HGET', KEYS[1], 'lease_until'))
 if lease > now then
   -- A client that lost the reply asks again under the same owner's name.
-  if redis.call('HGET', KEYS[1], 'owner') == ARGV[2] then return {'ok', redis.call('HGET', KEYS[1], 'generation'), redis.call('HGET', KEYS[1], 'strikes'), '1'} end
+  if redis.call('HGET', KEYS[1], 'owner') == ARGV[2] then
+    local known = redis.call('HMGET', KEYS[1], 'generation', 'strikes', 'left')
+    return {'ok', known[1], known[2], known[3]}
+  end
   return {'busy', tostring(lease - now)}
 end
 local wake = tonumber(redis.call('HGET', KEYS[1], 'wake_at'))
@@ -31,13 +34,13 @@ end
 -- A holder that ends without a single event and without giving the lease back was killed by the work itself.
 local strikes = 0
 local seq = redis.call('HGET', KEYS[1], 'seq')
-local left = redis.call('HGET', KEYS[1], 'owner') ~= ''
-if left and redis.call('HGET', KEYS[1], 'claim_seq') == seq then
+local left = redis.call('HGET', KEYS[1], 'owner') ~= '' and '1' or ''
+if left == '1' and redis.call('HGET', KEYS[1], 'claim_seq') == seq then
   strikes = tonumber(redis.call('HGET', KEYS[1], 'strikes')) + 1
 end
 local generation = redis.call('HINCRBY', KEYS[1], 'generation', 1)
-redis.call('HSET', KEYS[1], 'claim_seq', seq, 'strikes', strikes)
+redis.call('HSET', KEYS[1], 'claim_seq', seq, 'strikes', strikes, 'left', left)
 redis.call('HSET', KEYS[1], 'owner', ARGV[2], 'lease_until', now + tonumber(ARGV[3]))
 -- If this owner dies, the sweeper finds the run half a second after its lease.
 redis.call('ZADD', KEYS[2], now + tonumber(ARGV[3]) + 500, ARGV[1])
-return {'ok', tostring(generation), tostring(strikes), left and '1' or ''}
+return {'ok', tostring(generation), tostring(strikes), left}
