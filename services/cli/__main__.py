@@ -2,7 +2,6 @@
 
 import os
 import sys
-import tempfile
 from argparse import Namespace
 from collections.abc import Sequence
 from importlib import import_module
@@ -35,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: Namespace) -> int:
-    # A slow import behind its door: each command brings its own libraries, and `--help` none of them.
+    # Slow imports behind their door: each command brings its own libraries, and `--help` none of them.
     command = cast(Command, import_module(f"services.cli.commands.{options.command}"))
     from services.cli.plain import one_line
     from services.cli.problems import INFRASTRUCTURE, INTERRUPTED, USAGE, exit_code_of
@@ -63,6 +62,7 @@ def _say(text: str, code: int) -> int:
 
 def _recorded(error: Exception) -> str:
     """Write a bug's traceback to a file, and say where it is."""
+    import tempfile
     import traceback
 
     with tempfile.NamedTemporaryFile("w", prefix="cohort-", suffix=".traceback", delete=False) as file:
