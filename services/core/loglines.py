@@ -11,7 +11,7 @@ MAX_LINE_BYTES = 64 << 10
 _NEWLINE = ord("\n")
 
 # ECMA-48: control sequences, operating-system commands (titles, links), and the two-character escapes.
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*+[ -/]*+[@-~]|\][^\x07\x1b]*+(?:\x07|\x1b\\)?|[ -/]*+[0-~])")
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*+[ -/]*+[@-~]|\][^\x07\x1b\r\n]*+(?:\x07|\x1b\\)?|[ -/]*+[0-~])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # Terminals also rewrite a line by stepping back over it; Keras does.
 _ENDS = re.compile(rb"\n+|[\r\x08]+")

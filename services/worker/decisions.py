@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from services.core.lifecycle import Reason, Status
 from services.core.records import MICRODOLLARS, RunState
 from services.core.store import Talk
-from services.worker.conversation import has_unread, is_text_only
+from services.worker.conversation import has_unread, is_text_only, last_word
 
 _POISON_STRIKES = 5
 
@@ -75,6 +75,7 @@ class Yield:
 Action = Begin | Resume | Settle | Answer | Ask | AskHuman | WindUp | End | Leave | Yield
 
 _CANCEL_POLL_SECONDS = 2.0
+_QUESTION_CHARS = 2_000
 
 
 def next_action(state: RunState, talk: Sequence[Talk], now: float, strikes: int, slice_is_over: bool) -> Action:
@@ -113,8 +114,15 @@ def _running(state: RunState, talk: Sequence[Talk], slice_is_over: bool) -> Acti
         detail = f"step {exhausted} failed {step.failed_attempts} times; the last one: {step.last.reason}"
         return AskHuman(Reason.ATTEMPTS_EXHAUSTED, detail)
     if is_text_only(talk) and not has_unread(talk):
-        return AskHuman(Reason.ASKED, "the agent replied with text alone")
+        return AskHuman(Reason.ASKED, _question(talk))
     return Yield() if slice_is_over else Ask()
+
+
+def _question(talk: Sequence[Talk]) -> str:
+    """What the agent said instead of calling a tool."""
+    said = last_word(talk)
+    text = str(said["content"] or "") if said else ""
+    return text[:_QUESTION_CHARS] or "the agent replied with nothing"
 
 
 def limit_reached(state: RunState) -> WindUp | None:

@@ -48,6 +48,7 @@ def test_a_line_without_end_takes_bounded_memory() -> None:
         ("tag\U000e0041s", "tags"),
         ("a\u00a0b\u2028c\u00add", "a b cd"),
         ("größe 损失 ━━━ 🎉", "größe 损失 ━━━ 🎉"),
+        ("shown \x1b]0;a title that never ends\nshown too", "shown \nshown too"),
         ("\x1b", ""),
         ("\x1b[", ""),
     ],

@@ -113,7 +113,7 @@ def test_a_run_that_kills_five_workers_in_a_row_is_given_up(strikes: int, ends: 
         # A slice that is over yields only where it would have asked.
         (state_of(), (), {"slice_is_over": True}, Yield()),
         (state_of(Status.QUEUED), (), {"slice_is_over": True}, Begin()),
-        (state_of(), TEXT_ONLY, {"slice_is_over": True}, AskHuman(Reason.ASKED, "the agent replied with text alone")),
+        (state_of(), TEXT_ONLY, {"slice_is_over": True}, AskHuman(Reason.ASKED, "What now?")),
     ],
 )
 def test_the_earlier_rule_wins(
@@ -126,9 +126,9 @@ def test_the_earlier_rule_wins(
     ("talk", "expected"),
     [
         ((), Ask()),
-        (TEXT_ONLY, AskHuman(Reason.ASKED, "the agent replied with text alone")),
+        (TEXT_ONLY, AskHuman(Reason.ASKED, "What now?")),
         ((*TEXT_ONLY, said(1)), Ask()),
-        ((said(0), *TEXT_ONLY), AskHuman(Reason.ASKED, "the agent replied with text alone")),
+        ((said(0), *TEXT_ONLY), AskHuman(Reason.ASKED, "What now?")),
         ((replied(1, "", "read"), answered(1, 0)), Ask()),
         ((replied(1), said(1)), Ask()),
     ],
