@@ -65,6 +65,7 @@ class Calls:
     def _park(self, session: Session, wait: Wait) -> None:
         """Give the run back until `wait` is over; where that has happened meanwhile, the call is simply made again."""
         session.write(lambda state: _parked(state, session.talk, wait), release=True)
+        reach("worker.parked")
 
     def _one(self, session: Session, open_call: OpenCall) -> Park | None:
         tool = self.tools[open_call.tool]

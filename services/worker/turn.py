@@ -104,6 +104,7 @@ class ModelTurn:
             cost_usd=cost / MICRODOLLARS,
         )
         session.write(lambda state: Draft((failed,)) if state.model_call else None)
+        reach("worker.unknown_recorded")
         self.ledger.settle(session.state.tenant, f"model:{pending.call}", cost)
         verdict = after_failure(Failure.UNKNOWN_OUTCOME, failures, None, self.retry_seconds, 0.0)
         return WindUp(verdict.reason, failed.detail) if isinstance(verdict, GiveUp) else None
@@ -147,6 +148,7 @@ class ModelTurn:
         session.write(lambda state: reply_draft(state, call, reply, cost, self.tools))
         reach("worker.reply_recorded")
         self.ledger.settle(session.state.tenant, f"model:{call}", cost)
+        reach("worker.settled")
         return None
 
     def _failed(self, session: Session, call: str, failure: ModelFailed) -> WindUp | None:
@@ -170,6 +172,7 @@ class ModelTurn:
         log.warning("model_call_failed", run=state.run, call=call, failure=failure.kind, retry_in_seconds=seconds)
         parks = seconds is not None and failure.kind is not Failure.INTERRUPTED
         session.write(lambda now: _failure_draft(now, failed, seconds if parks else None), release=parks)
+        reach("worker.failure_recorded")
         self.ledger.settle(state.tenant, f"model:{call}", cost)
         return WindUp(verdict.reason, failed.detail) if isinstance(verdict, GiveUp) else None
 

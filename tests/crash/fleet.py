@@ -23,7 +23,7 @@ from services.core.redis import connect
 from services.core.store import RunStore
 from tests.crash.nursery import Nursery
 from tests.crash.plan import Fault, Plan
-from tests.crash.processes import Process, at_work_in
+from tests.crash.processes import AttemptProcesses, Process, at_work_in
 from tests.servers import RedisServer, free_port
 
 T = TypeVar("T")
@@ -119,7 +119,7 @@ class Fleet:
             if process is None or not process.is_alive:
                 self._start(service)
 
-    def until(self, condition: Callable[[], T], timeout: float = 30.0, message: str = "") -> T:
+    def until(self, condition: Callable[[], T | None], timeout: float = 60.0, message: str = "") -> T:
         """Look after the processes until the condition's answer is true; return that.
 
         While the store is away there is no answer.
@@ -135,6 +135,18 @@ class Fleet:
             if time.monotonic() > deadline:
                 raise AssertionError(f"not within {timeout} s: {message or condition}")
             time.sleep(_PAUSE_SECONDS)
+
+    def hold_programs(self) -> None:
+        """Have the steps' programs stop half-way until `let_programs_go`."""
+        (self.place / "hold").touch()
+
+    def let_programs_go(self) -> None:
+        """Have them go on."""
+        (self.place / "hold").unlink()
+
+    def attempt(self, attempt: str) -> AttemptProcesses:
+        """The processes of an attempt."""
+        return AttemptProcesses(self.directory / "state" / "attempts" / attempt)
 
     def strays(self) -> dict[int, str]:
         """Processes of commands and attempts: all that work in the fleet's directory and are none of its services."""

@@ -5,6 +5,8 @@ import select
 import signal
 from pathlib import Path
 
+from services.runner.spool import ShimRecord, Spool
+
 _DEAD = ("Z", "X")
 
 
@@ -40,6 +42,39 @@ class Process:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+class AttemptProcesses:
+    """The processes of one attempt on this machine."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._spool = Spool(directory / "spool")
+
+    def kill_shim(self) -> None:
+        """The machine's end, as far as the attempt is concerned: its program dies with the shim."""
+        _end(self._record().pid)
+
+    def kill_program(self) -> None:
+        """As the system does when memory runs out."""
+        _end(self._record().pgid or 0)
+
+    def kill_sidecar(self) -> None:
+        """What ships the log."""
+        for pid, command in at_work_in(self._directory.parents[2]).items():
+            if "tests.crash.faulty runner" in command:
+                _end(pid)
+
+    def _record(self) -> ShimRecord:
+        record = self._spool.shim()
+        assert record, f"no shim has come to {self._directory}"
+        return record
+
+
+def _end(pid: int) -> None:
+    process = Process(pid)
+    process.send(signal.SIGKILL)
+    process.close()
 
 
 def at_work_in(directory: Path) -> dict[int, str]:

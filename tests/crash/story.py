@@ -13,8 +13,76 @@ from services.core.records import Attempt, Limits, RunState
 from services.core.workspace import EMPTY
 from tests.crash import invariants
 from tests.crash.fleet import Fleet
+from tests.crash.pipeline import Pipeline
 
+_WAIT = "wait_for_steps"
 PLAYBOOKS = Path(__file__).parent / "playbooks"
+
+
+def undisturbed(fleet: Fleet) -> None:
+    """A story from beginning to end."""
+    run = begin(fleet)
+    fleet.until(ended(fleet, run))
+    went_well(fleet, run)
+
+
+def submitted(fleet: Fleet) -> None:
+    """A story that is submitted over HTTP."""
+    pipeline = Pipeline(fleet, "tenant-http")
+    run = pipeline.submit(goal_of(fleet, "http"), "scripted/story", "pipeline-1")
+    fleet.runs.append(run)
+    fleet.until(ended(fleet, run))
+    went_well(fleet, run)
+    assert fleet.client.zcard(fleet.keys.tenant(fleet.keys.tag(run), "tenant-http")) == 1
+
+
+def spoken_to(fleet: Fleet) -> None:
+    """A story in which somebody says something while the step runs."""
+    fleet.hold_programs()
+    run = begin(fleet)
+    pipeline = Pipeline(fleet, f"tenant-{run}")
+    until_begun(fleet, run)
+    fleet.until(lambda: fleet.store.state(run).status is Status.WAITING)
+    pipeline.say(run, "How far is it?")
+    fleet.until(lambda: "a message has come" in str(events_of(fleet, run)))
+    fleet.let_programs_go()
+    fleet.until(ended(fleet, run))
+    went_well(fleet, run)
+    messages = [event for event in events_of(fleet, run) if isinstance(event, ev.MessageReceived)]
+    assert len(messages) == 1
+
+
+def cancelled(fleet: Fleet) -> None:
+    """A story that is cancelled while its step runs."""
+    fleet.hold_programs()
+    run = begin(fleet)
+    pipeline = Pipeline(fleet, f"tenant-{run}")
+    until_begun(fleet, run)
+    pipeline.cancel(run)
+    fleet.until(ended(fleet, run))
+    was_cancelled(fleet, run)
+
+
+def lost(fleet: Fleet) -> None:
+    """A story whose step loses its machine once: the platform tries again, and the agent isn't told."""
+    fleet.hold_programs()
+    run = begin(fleet)
+    until_begun(fleet, run)
+    fleet.until(lambda: fleet.store.state(run).status is Status.WAITING)
+    fleet.attempt(f"{run}-train-1").kill_shim()
+    fleet.until(lambda: len(fleet.store.state(run).steps["train"].attempts) == 2)
+    fleet.let_programs_go()
+    fleet.until(ended(fleet, run))
+    went_well(fleet, run)
+    state = fleet.store.state(run)
+    assert [attempt.status for attempt in state.steps["train"].attempts] == ["lost", "succeeded"]
+    waits = [event for event in events_of(fleet, run) if isinstance(event, ev.ToolOutput) and event.tool == _WAIT]
+    assert len(waits) == 1, f"the agent was told of an attempt that only the platform lost: {waits}"
+
+
+def goal_of(fleet: Fleet, name: str) -> str:
+    """A goal for the crash tests' playbooks, different for each `name`."""
+    return f"Do as the playbook says, name={name} place={fleet.place}"
 
 
 def begin(fleet: Fleet, playbook: str = "story", **limits: float) -> str:
@@ -23,7 +91,7 @@ def begin(fleet: Fleet, playbook: str = "story", **limits: float) -> str:
     fleet.runs.append(run)
     accepted = ev.RunAccepted(
         tenant=f"tenant-{run}",
-        goal=f"Do as the playbook says, place={fleet.place}",
+        goal=goal_of(fleet, run),
         model=f"scripted/{playbook}",
         limits=Limits.model_validate(limits),
         labels={},
@@ -31,6 +99,16 @@ def begin(fleet: Fleet, playbook: str = "story", **limits: float) -> str:
     )
     fleet.until(lambda: fleet.store.create(run, "", accepted) is not None)
     return run
+
+
+def until_begun(fleet: Fleet, run: str) -> None:
+    """Wait until the step's program runs, and the run's log says so."""
+    fleet.until(lambda: any(isinstance(event, ev.AttemptStarted) for event in events_of(fleet, run)))
+
+
+def events_of(fleet: Fleet, run: str) -> list[ev.EventData]:
+    """What the run's log holds."""
+    return [event.data for event in fleet.store.events(run)]
 
 
 def ended(fleet: Fleet, *runs: str) -> Callable[[], bool]:
@@ -58,18 +136,27 @@ def went_well(fleet: Fleet, *runs: str) -> None:
     invariants.hold(fleet, *runs)
 
 
+def was_cancelled(fleet: Fleet, *runs: str) -> None:
+    """Check that the runs were cancelled, and that every invariant holds."""
+    for run in runs:
+        state = fleet.store.state(run)
+        assert state.status is Status.CANCELLED, f"{state.status}: {state.reason} {state.detail}"
+        for step in state.steps.values():
+            for attempt in step.attempts:
+                log_is_the_programs(fleet, attempt)
+    invariants.hold(fleet, *runs)
+
+
 def notes_were_made_once(fleet: Fleet, run: str) -> None:
     """A command whose outcome is known happened once; one whose outcome isn't, once at most."""
     path = fleet.place / f"{run}.journal"
     noted = Counter(path.read_text().split() if path.exists() else ())
-    outputs = [event.data for event in fleet.store.events(run) if isinstance(event.data, ev.ToolOutput)]
-    answers = [output.output for output in outputs if output.tool == "bash"]
+    outputs = [event for event in events_of(fleet, run) if isinstance(event, ev.ToolOutput)]
     for word, answer in zip(("first", "second"), answers_in_order(outputs), strict=True):
         if "outcome unknown" in answer:
             assert noted[word] <= 1, f"{word} happened {noted[word]} times"
         else:
             assert noted[word] == 1, f"{word} happened {noted[word]} times, and the agent was told: {answer}"
-    assert len(answers) == 2
 
 
 def answers_in_order(outputs: list[ev.ToolOutput]) -> list[str]:

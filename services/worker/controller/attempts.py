@@ -90,6 +90,7 @@ class Reconciler:
                 self._record_started(state, attempt)
             case do.Cancel():
                 self.executor.cancel(attempt.id)
+                reach("controller.cancel_sent")
             case do.Close():
                 self._close(state, attempt, record, seen, action)
             case do.Nothing():
@@ -124,6 +125,7 @@ class Reconciler:
             return Draft((started,) if current and current.status == "submitted" else ())
 
         self.store.record(state.run, f"started:{attempt.id}", decide)
+        reach("controller.started")
 
     def _close(self, state: RunState, attempt: Attempt, record: AttemptRecord, seen: Observed, close: do.Close) -> None:
         finished = self._finished(attempt, record, seen, close)
@@ -135,6 +137,7 @@ class Reconciler:
         # What is on record counts: another controller may have been quicker, with another second on its clock.
         closed = next(one for one in after.steps[finished.step].attempts if one.id == attempt.id)
         self.ledger.settle(state.tenant, f"step:{attempt.id}", round(closed.cost_usd * MICRODOLLARS))
+        reach("controller.settled")
         if after.status in {Status.RUNNING, Status.CANCELLING}:
             self.hints.publish(state.run)
         log.info("attempt_closed", run=state.run, attempt=attempt.id, outcome=close.outcome, reason=close.reason)

@@ -58,7 +58,7 @@ def is_wanted(state: RunState, attempt: Attempt) -> bool:
 def decide(
     state: RunState, attempt: Attempt, record: AttemptRecord, seen: Observed, now: float, finish_seconds: float
 ) -> Action:
-    """The one thing to do about a live attempt now. `finish_seconds`: how long an ended one may take to ship its log."""
+    """The one thing to do about a live attempt now. `finish_seconds`: how long one that ended may ship its log."""
     wanted = is_wanted(state, attempt)
     match seen.phase:
         case Phase.ABSENT:
