@@ -1,9 +1,13 @@
 """What the tests of the worker share: tools on real stores, and (for those that ask) an engine and a scripted model."""
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from services.core import faults
 from services.core.artifacts import ArtifactStore
 from services.core.attempts import AttemptStore
 from services.core.keys import Keys
@@ -14,7 +18,10 @@ from services.core.store import RunStore
 from services.core.workspace import Workspace
 from services.worker.shell import Shell
 from services.worker.tools.tool import Desk
+from tests.scripted.server import ScriptedServer
 from tests.worker.bench import Bench
+from tests.worker.stories import write_stories
+from tests.worker.workshop import Workshop, settings_for
 
 
 @pytest.fixture
@@ -40,3 +47,65 @@ def desk(artifacts: ArtifactStore, workspace: Workspace, client: Client, keys: K
 def bench(desk: Desk, store: RunStore) -> Bench:
     """A run to use tools on."""
     return Bench(desk, store)
+
+
+@pytest.fixture(scope="session")
+def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedServer]:
+    """The scripted model with the stories of these tests."""
+    with ScriptedServer(write_stories(tmp_path_factory.mktemp("stories"))) as running:
+        yield running
+
+
+OpenWorkshop = Callable[..., Workshop]
+
+
+@pytest.fixture
+def open_workshop(redis_url: str, broker_url: str, tmp_path: Path, scripted: ScriptedServer) -> Iterator[OpenWorkshop]:
+    """Opens workshops on one store, each with settings of its own."""
+    with ExitStack() as stack:
+
+        def opened(**changes: Any) -> Workshop:
+            artifacts = f"file://{tmp_path}/artifacts"
+            settings = settings_for(redis_url, broker_url, tmp_path / "state", scripted.url, artifacts, **changes)
+            return stack.enter_context(Workshop(settings))
+
+        yield opened
+
+
+@pytest.fixture
+def workshop(open_workshop: OpenWorkshop) -> Workshop:
+    """A worker's engine with the scripted model."""
+    return open_workshop()
+
+
+class Moments:
+    """What is to happen at the named boundaries of the worker's code (see `services.core.faults`)."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, Callable[[], object]] = {}
+
+    def once(self, name: str, action: Callable[[], object]) -> None:
+        """Do it the next time the boundary is reached, in the thread that reaches it."""
+        self._waiting[name] = action
+
+    def reached(self, name: str) -> None:
+        action = self._waiting.pop(name, None)
+        if action is not None:
+            action()
+
+    def clear(self) -> None:
+        self._waiting.clear()
+
+
+@pytest.fixture(scope="session")
+def _installed() -> Moments:
+    moments = Moments()
+    faults.install(moments.reached)
+    return moments
+
+
+@pytest.fixture
+def moments(_installed: Moments) -> Iterator[Moments]:
+    """Says what is to happen at a boundary, once."""
+    yield _installed
+    _installed.clear()

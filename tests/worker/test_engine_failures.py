@@ -1,0 +1,192 @@
+"""A provider that refuses, breaks off, hangs or talks rubbish: each ends well, or ends with its own reason."""
+
+from itertools import pairwise
+
+import pytest
+
+from services.core import events as ev
+from services.core.lifecycle import Reason, Status
+from tests.worker.conftest import OpenWorkshop
+from tests.worker.workshop import Workshop
+
+
+def failures(workshop: Workshop, run: str) -> list[str]:
+    return [failed.failure for failed in workshop.events(run, ev.LlmFailed)]
+
+
+@pytest.mark.parametrize(
+    ("story", "failure", "times"),
+    [
+        ("shaky", "overloaded", 3),
+        ("closes", "connection", 1),
+        ("rubbish-twice", "rubbish", 2),
+        ("empty", "rubbish", 2),
+    ],
+)
+def test_what_passes_is_waited_for_and_costs_no_turn(workshop: Workshop, story: str, failure: str, times: int) -> None:
+    run = workshop.accept(story)
+
+    state = workshop.drive(run)
+
+    assert (state.status, state.turn, state.model_failures) == (Status.SUCCEEDED, 2, 0)
+    assert failures(workshop, run) == [failure] * times
+    assert state.spend.calls == 2 + times
+
+
+@pytest.mark.parametrize(
+    ("story", "reason", "exit_code", "calls"),
+    [
+        ("unauthorised", Reason.MODEL_AUTH, 1, 1),
+        ("forbidden", Reason.MODEL_AUTH, 1, 1),
+        ("unpaid", Reason.MODEL_CREDIT, 6, 1),
+        ("unknown", Reason.MODEL_REFUSED, 1, 1),
+        ("too-long", Reason.CONTEXT_EXCEEDED, 1, 1),
+        ("rubbish", Reason.MODEL_RUBBISH, 1, 3),
+        ("away", Reason.MODEL_UNAVAILABLE, 3, 8),
+    ],
+)
+def test_what_does_not_pass_ends_the_run_with_its_reason(
+    workshop: Workshop, story: str, reason: Reason, exit_code: int, calls: int
+) -> None:
+    run = workshop.accept(story)
+
+    state = workshop.drive(run)
+
+    assert (state.status, state.reason, state.exit_code) == (Status.FAILED, reason, exit_code)
+    assert state.spend.calls == calls
+    assert workshop.path_of(run)[-2:] == [Status.CANCELLING, Status.FAILED]
+    assert state.detail
+    assert workshop.events(run, ev.ErrorRaised)[0].error == state.detail
+
+
+def test_a_model_nobody_serves_is_refused_and_a_server_nobody_runs_is_unavailable(open_workshop: OpenWorkshop) -> None:
+    workshop = open_workshop(model_base_url="http://127.0.0.1:9/v1", price_prompt=1.0, price_completion=1.0)
+    run = workshop.accept("hello")
+
+    state = workshop.drive(run)
+
+    assert (state.status, state.reason, state.exit_code) == (Status.FAILED, Reason.MODEL_UNAVAILABLE, 3)
+    assert failures(workshop, run) == ["unreachable"] * 8
+    # Nothing was sent, so nothing is charged.
+    assert state.spend.microdollars == 0
+
+
+def test_a_provider_that_asks_to_wait_is_waited_for_without_a_slot(workshop: Workshop) -> None:
+    run = workshop.accept("limited")
+
+    assert workshop.advance(run) == "waiting"
+
+    state = workshop.state(run)
+    assert (state.reason, state.detail) == (Reason.WAITING_FOR_MODEL, "rate_limited")
+    assert state.wait is not None and state.wait.kind == "model"
+    [failed] = workshop.events(run, ev.LlmFailed)
+    assert 0.4 <= failed.retry_in_seconds <= 0.44
+    assert (failed.cost_usd, workshop.keeper.count()) == (0.0, 0)
+    assert workshop.advance(run) == "idle"
+    assert workshop.drive(run).status is Status.SUCCEEDED
+    times = [event.time for event in workshop.store.events(run) if event.event_type == "llm_request"]
+    assert all(later - earlier >= 0.4 for earlier, later in pairwise(times[:3]))
+
+
+def test_a_model_that_never_answers_is_given_up_in_time_and_asked_again(open_workshop: OpenWorkshop) -> None:
+    workshop = open_workshop(model_first_byte_seconds=0.5)
+    run = workshop.accept("hangs")
+
+    assert workshop.drive(run).status is Status.SUCCEEDED
+    assert "timeout" in failures(workshop, run)
+
+
+def test_a_model_that_stops_in_the_middle_is_given_up_in_time(open_workshop: OpenWorkshop) -> None:
+    workshop = open_workshop(model_idle_seconds=1.0)
+    run = workshop.accept("stalls")
+
+    assert workshop.drive(run).status is Status.SUCCEEDED
+    assert failures(workshop, run) == ["timeout"]
+
+
+@pytest.mark.parametrize("story", ["closes", "stalls"])
+def test_half_a_reply_is_never_part_of_the_history(open_workshop: OpenWorkshop, story: str) -> None:
+    workshop = open_workshop(model_idle_seconds=1.0)
+    run = workshop.accept(story)
+    workshop.drive(run)
+
+    history = workshop.history(run)
+
+    assert [message["role"] for message in history] == ["system", "user", "assistant", "tool", "assistant", "tool"]
+    assert history[2]["content"] == "I begin with a plan."
+    assert len(workshop.events(run, ev.ToolCall)) == 2
+
+
+def test_a_call_that_broke_off_is_charged_at_what_it_could_have_cost(open_workshop: OpenWorkshop) -> None:
+    workshop = open_workshop(price_prompt=1.0, price_completion=1.0, model_max_tokens=100)
+    run = workshop.accept("closes")
+
+    state = workshop.drive(run)
+
+    [failed] = workshop.events(run, ev.LlmFailed)
+    requests = workshop.events(run, ev.LlmRequest)
+    assert round(failed.cost_usd * 1e6) == requests[0].reserved_microdollars > 0
+    assert state.spend.holds == {}
+
+
+@pytest.mark.parametrize(
+    ("story", "answer"),
+    [
+        ("unfinished", "error: the arguments are no JSON object, so nothing was done; they begin: "),
+        ("listed", "error: the arguments are no JSON object, so nothing was done; they begin: [1, 2]"),
+    ],
+)
+def test_malformed_arguments_are_answered_and_survived(workshop: Workshop, story: str, answer: str) -> None:
+    run = workshop.accept(story)
+
+    assert workshop.drive(run).status is Status.SUCCEEDED
+    assert workshop.answers(run)[0].startswith(answer)
+
+
+def test_a_reply_cut_for_its_length_is_asked_for_again(workshop: Workshop) -> None:
+    run = workshop.accept("cut")
+
+    state = workshop.drive(run)
+
+    assert (state.status, state.turn) == (Status.SUCCEEDED, 3)
+    assert [message["role"] for message in workshop.history(run)][:4] == ["system", "user", "assistant", "user"]
+    assert "cut off at the length limit" in workshop.history(run)[3]["content"]
+
+
+# --- Workers that die in a call ---------------------------------------------------------------------------------------
+
+
+def test_a_call_whose_worker_died_is_charged_and_made_again(open_workshop: OpenWorkshop) -> None:
+    workshop = open_workshop(price_prompt=1.0, price_completion=1.0, model_max_tokens=100)
+    run = workshop.accept("hello")
+    workshop.die_in_a_call(run)
+
+    state = workshop.drive(run)
+
+    assert (state.status, state.turn) == (Status.SUCCEEDED, 2)
+    assert failures(workshop, run) == ["unknown_outcome"]
+    assert workshop.events(run, ev.LlmFailed)[0].cost_usd == 0.00005
+    assert workshop.ledger.account("acme")[:2] == (state.spend.microdollars, 0)
+
+
+def test_a_run_whose_every_call_kills_its_worker_ends(workshop: Workshop) -> None:
+    run = workshop.accept("hello")
+    for _ in range(8):
+        workshop.die_in_a_call(run)
+
+    state = workshop.drive(run)
+
+    assert (state.status, state.reason, state.exit_code) == (Status.FAILED, Reason.MODEL_UNAVAILABLE, 3)
+    assert state.spend.calls == 8
+
+
+def test_a_run_cancelled_after_its_worker_died_in_a_call_is_charged_too(open_workshop: OpenWorkshop) -> None:
+    workshop = open_workshop(price_prompt=1.0, price_completion=1.0)
+    run = workshop.accept("hello")
+    workshop.die_in_a_call(run)
+    workshop.cancel(run)
+
+    state = workshop.drive(run)
+
+    assert (state.status, state.spend.microdollars, state.spend.holds) == (Status.CANCELLED, 50, {})
+    assert workshop.ledger.account("acme")[:2] == (50, 0)
