@@ -92,32 +92,41 @@ class Engine:
     def _carry_out(self, session: Session, action: do.Action) -> bool:
         """Do it. True when the slice is over and the lease given back."""
         match action:
+            case do.Begin() | do.Resume() | do.Settle() | do.WindUp():
+                self._go_on(session, action)
+                return False
+            case do.Answer():
+                return self._answer(session)
+            case do.Ask():
+                self._wind_up(session, self.turn.ask(session))
+                return self._is_parked_or_over(session)
+            case do.AskHuman() | do.End() | do.Leave() | do.Yield():
+                return self._leave(session, action)
+            case _:
+                assert_never(action)
+
+    def _go_on(self, session: Session, action: do.Begin | do.Resume | do.Settle | do.WindUp) -> None:
+        match action:
             case do.Begin():
                 session.write(self._begun)
             case do.Resume():
                 session.write(_resumed)
             case do.Settle():
                 self._wind_up(session, self.turn.settle_unknown(session))
-            case do.Answer():
-                return self._answer(session)
-            case do.Ask():
-                self._wind_up(session, self.turn.ask(session))
-                return self._is_parked_or_over(session)
-            case do.AskHuman():
-                return session.write(lambda state: _asking(state, session.talk, action), release=True)
             case do.WindUp():
                 self._wind_up(session, action)
+
+    def _leave(self, session: Session, action: do.AskHuman | do.End | do.Leave | do.Yield) -> bool:
+        match action:
+            case do.AskHuman():
+                return session.write(lambda state: _asking(state, session.talk, action), release=True)
             case do.End():
                 self._end(session)
-                return True
             case do.Leave():
                 session.write(lambda _: Draft(()), release=True, wake_in=action.seconds)
-                return True
             case do.Yield():
-                return self._give_back(session)
-            case _:
-                assert_never(action)
-        return False
+                self._give_back(session)
+        return True
 
     def _wind_up(self, session: Session, why: do.WindUp | None) -> None:
         if why is not None:
