@@ -97,7 +97,8 @@ class Calls:
                 if call.stop():
                     raise Interrupted(f"{call.id} is left to the run's next holder, not begun")
                 begun = ev.ToolStateChange(tool_call_id=call.id, tool=tool.name, state="running")
-                session.write(lambda _: Draft((begun,)))
+                if not session.write(lambda state: Draft((begun,)) if state.status is Status.RUNNING else None):
+                    raise Interrupted(f"the run is ending, so {call.id} is not begun")
                 reach("worker.tool_begun")
             return tool.run(call, arguments)
         except ValidationError as error:

@@ -115,11 +115,13 @@ class Shell:
 
     def close(self, run: str) -> None:
         """Stop whatever still runs for `run` and remove its directories."""
-        places = list((self._directory / run / "commands").glob("*"))
+        commands = self._directory / run / "commands"
+        places = list(commands.glob("*"))
         for place in places:
             Spool(place).cancel()
         for place in places:
             self._await(place, lambda: False, lambda place=place: _may_live(place))  # type: ignore[misc]
+        for place in [place for place in self._started if place.parent == commands]:
             self._collect(place)
         shutil.rmtree(self._directory / run, ignore_errors=True)
 

@@ -103,7 +103,7 @@ STORIES: dict[str, dict[str, Any]] = {
         calls("bash", call("bash", command="sleep 0.2; rm -f a.txt"), command="rm -f a.txt"),
         FINISH,
     ),
-    "litters": story(calls("bash", command="mkdir d; cd d; seq 1 60000 | xargs touch; echo littered"), FINISH),
+    "litters": story(calls("bash", command="touch a b c d; echo littered"), FINISH),
     "trains": story(
         calls("submit_step", name="train", command="python train.py", deadline_minutes=6),
         calls("wait_for_steps", steps=["train"]),

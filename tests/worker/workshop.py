@@ -54,9 +54,13 @@ class Workshop:
 
     def accept(self, story: str, goal: str = "", files: dict[str, bytes] | None = None, **fields: Any) -> str:
         """A run on a scripted story. Faults are counted by goal, so each has one of its own."""
+        return self.accept_as(f"scripted/{story}", goal, files, **fields)
+
+    def accept_as(self, model: str, goal: str = "", files: dict[str, bytes] | None = None, **fields: Any) -> str:
+        """A run on any model."""
         goal = f"{goal or 'train a model'} (number {next(_numbers)} of {new_run_id()})"
         snapshot = self.workspace.import_files(files or {})
-        return accept_run(self.store, goal=goal, model=f"scripted/{story}", snapshot=snapshot, **fields)
+        return accept_run(self.store, goal=goal, model=model, snapshot=snapshot, **fields)
 
     def say(self, run: str, text: str) -> RunState:
         """A message, as the API records it."""
@@ -129,6 +133,10 @@ class Workshop:
         )
         self.store.append(lease, state, Draft((request,)))
         wait_until(lambda: self._lease_is_over(run), 5)
+
+    def lose_lease(self, run: str) -> None:
+        """Whoever holds the run is too late from now on."""
+        self.store.client.hset(self.store.keys.run(run), "lease_until", 0)
 
     def _lease_is_over(self, run: str) -> bool:
         until = int(self.store.client.hget(self.store.keys.run(run), "lease_until"))
