@@ -84,6 +84,8 @@ class Engine:
                 or time.monotonic() - started > self.slice.seconds
                 or self.draining.is_set()
             )
+            # Who slept through the lease must not even reserve money.
+            session.held.check()
             action = do.next_action(session.state, session.talk, time.time(), strikes, is_over)
             if self._carry_out(session, action):
                 return

@@ -8,10 +8,12 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+import redis
 from redis.exceptions import RedisError
 
 from services.core.artifacts import ArtifactStore
@@ -31,7 +33,8 @@ T = TypeVar("T")
 LEASE_SECONDS = 1.0
 SHARDS = 3
 SECRET = "only-for-tests"
-MOST_RESTARTS = 60
+SLOTS = 8
+MOST_RESTARTS = 300
 _PAUSE_SECONDS = 0.02
 _LOG_CHARS = 6_000
 _EVENTS = 60
@@ -44,25 +47,27 @@ class Fleet:
     def __init__(
         self,
         directory: Path,
-        redis: RedisServer,
+        server: RedisServer,
         nursery: Nursery,
         model_url: str,
         services: Sequence[str],
         faults: Sequence[Fault] = (),
     ) -> None:
         self.directory = directory
-        self.redis = redis
+        self.redis = server
         self.plan = Plan(directory / "plan")
         self.plan.make(*faults)
         self.place = directory / "place"
         self.place.mkdir()
         self.artifacts = ArtifactStore(f"file://{directory}/artifacts")
         self.keys = Keys(SHARDS)
-        self.client = connect(redis.url)
+        self.client = connect(server.url)
         self.store = RunStore(self.client, self.keys, Payloads(self.artifacts))
         self.logs = LogStore(self.client, self.keys, self.artifacts)
         self.api_port = free_port()
         self.restarts = 0
+        self._attempts = directory / "state" / "attempts"
+        self._stack = ExitStack()
         self.runs: list[str] = []
         self._nursery = nursery
         self._wanted = set(services)
@@ -84,6 +89,7 @@ class Fleet:
         if self.redis.is_running:
             self.redis.resume()
         self.client.close()
+        self._stack.close()
 
     @property
     def api_url(self) -> str:
@@ -146,7 +152,20 @@ class Fleet:
 
     def attempt(self, attempt: str) -> AttemptProcesses:
         """The processes of an attempt."""
-        return AttemptProcesses(self.directory / "state" / "attempts" / attempt)
+        return AttemptProcesses(self._attempts / attempt)
+
+    def attempts(self) -> list[AttemptProcesses]:
+        """The processes of every attempt there is."""
+        return [AttemptProcesses(path) for path in sorted(self._attempts.glob("[a-z]*"))]
+
+    def broker(self) -> redis.Redis:
+        """The database with Celery's queue. Connects anew."""
+        client: redis.Redis = self._stack.enter_context(redis.Redis(port=self.redis.port, db=1))
+        return client
+
+    def service_of(self, pid: int) -> str:
+        """The name of the process."""
+        return next(service for service, process in self._processes.items() if process.pid == pid)
 
     def strays(self) -> dict[int, str]:
         """Processes of commands and attempts: all that work in the fleet's directory and are none of its services."""
@@ -196,7 +215,7 @@ class Fleet:
             "price_prompt": 1.0,
             "price_completion": 2.0,
             "local_price_per_hour": 36.0,
-            "worker_slots": 8,
+            "worker_slots": SLOTS,
             "lease_seconds": LEASE_SECONDS,
             "sweep_seconds": 0.2,
             "leader_seconds": 1,

@@ -5,7 +5,8 @@ import select
 import signal
 from pathlib import Path
 
-from services.runner.spool import ShimRecord, Spool
+from services.runner.processes import look
+from services.runner.spool import Spool
 
 _DEAD = ("Z", "X")
 
@@ -48,32 +49,33 @@ class AttemptProcesses:
     """The processes of one attempt on this machine."""
 
     def __init__(self, directory: Path) -> None:
+        self.name = directory.name
         self._directory = directory
         self._spool = Spool(directory / "spool")
 
     def kill_shim(self) -> None:
         """The machine's end, as far as the attempt is concerned: its program dies with the shim."""
-        _end(self._record().pid)
+        if record := self._spool.shim():
+            _end(record.pid, record.start_ticks)
 
     def kill_program(self) -> None:
         """As the system does when memory runs out."""
-        _end(self._record().pgid or 0)
+        if (record := self._spool.shim()) and record.pgid:
+            _end(record.pgid, record.pgid_start_ticks)
 
     def kill_sidecar(self) -> None:
         """What ships the log."""
         for pid, command in at_work_in(self._directory.parents[2]).items():
             if "tests.crash.faulty runner" in command:
-                _end(pid)
-
-    def _record(self) -> ShimRecord:
-        record = self._spool.shim()
-        assert record, f"no shim has come to {self._directory}"
-        return record
+                _end(pid, None)
 
 
-def _end(pid: int) -> None:
+def _end(pid: int, start_ticks: int | None) -> None:
+    """Kill a process; one that has the number by now but began at another time is left in peace."""
     process = Process(pid)
-    process.send(signal.SIGKILL)
+    found = look(pid)
+    if found and start_ticks in (None, found.start_ticks):
+        process.send(signal.SIGKILL)
     process.close()
 
 

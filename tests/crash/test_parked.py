@@ -1,0 +1,44 @@
+"""Runs that wait: however many there are, no worker holds anything for them."""
+
+import os
+
+from services.core.lifecycle import Status
+from tests.crash import story
+from tests.crash.conftest import FleetMaker
+from tests.crash.fleet import SLOTS, Fleet
+
+BEFORE = 2 * SLOTS
+RUNS = 60
+
+
+def test_a_parked_run_holds_no_thread_no_connection_and_no_slot(fleet_of: FleetMaker) -> None:
+    fleet = fleet_of(services=("api", "controller", "worker-1"))
+    fleet.hold_programs()
+    park(fleet, BEFORE)
+    threads, connections = what_is_held(fleet)
+
+    runs = park(fleet, RUNS)
+
+    more_threads, more_connections = what_is_held(fleet)
+    assert more_threads - threads <= SLOTS
+    assert more_connections - connections <= SLOTS
+    assert {fleet.client.hget(fleet.keys.run(run), "lease_until") for run in runs} == {b"0"}
+    fleet.let_programs_go()
+    last = story.begin(fleet, "jotting")
+    fleet.until(story.ended(fleet, last))
+    story.went_well(fleet, last)
+
+
+def park(fleet: Fleet, count: int) -> list[str]:
+    """Begin so many runs and wait until all of them wait: for a person, and one for its step."""
+    runs = [story.begin(fleet, "asking") for _ in range(count - 1)] + [story.begin(fleet)]
+    fleet.until(lambda: all(fleet.store.state(run).status.is_parked for run in runs))
+    fleet.until(lambda: fleet.store.state(runs[-1]).status is Status.WAITING)
+    return runs
+
+
+def what_is_held(fleet: Fleet) -> tuple[int, int]:
+    """The worker's threads, and its connections to Redis."""
+    threads = len(os.listdir(f"/proc/{fleet.pid('worker-1')}/task"))
+    connections = [client for client in fleet.client.client_list() if client["name"] == "cohort-worker"]
+    return threads, len(connections)

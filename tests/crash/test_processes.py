@@ -1,0 +1,94 @@
+"""Death of what is around a step: its program, its shim, its sidecar, the services, Redis, the machine."""
+
+from services.core import keys
+from tests.crash import story
+from tests.crash.conftest import EVERYTHING, FleetMaker
+from tests.crash.fleet import Fleet
+
+RESTARTS = 3
+
+
+def test_a_program_that_is_killed_is_the_agents_to_mend(fleet_of: FleetMaker) -> None:
+    fleet = fleet_of()
+    run = in_the_middle_of_its_step(fleet)
+    fleet.attempt(f"{run}-train-1").kill_program()
+    fleet.let_programs_go()
+    fleet.until(story.ended(fleet, run))
+    story.went_well(fleet, run)
+    first, second = fleet.store.state(run).steps["train"].attempts
+    assert (first.status, second.status) == ("failed", "succeeded")
+    assert "signal 9" in first.reason
+
+
+def test_a_sidecar_that_is_killed_costs_no_byte(fleet_of: FleetMaker) -> None:
+    fleet = fleet_of()
+    run = in_the_middle_of_its_step(fleet)
+    fleet.attempt(f"{run}-train-1").kill_sidecar()
+    fleet.let_programs_go()
+    fleet.until(story.ended(fleet, run))
+    story.went_well(fleet, run)
+    assert attempts(fleet, run) == ["succeeded"]
+
+
+def test_a_step_that_outlives_its_workers_is_adopted(fleet_of: FleetMaker) -> None:
+    fleet = fleet_of()
+    run = in_the_middle_of_its_step(fleet)
+    for _ in range(RESTARTS):
+        restart(fleet, "worker-1", "worker-2", "controller")
+    fleet.let_programs_go()
+    fleet.until(story.ended(fleet, run))
+    story.went_well(fleet, run)
+    assert attempts(fleet, run) == ["succeeded"]
+
+
+def test_a_step_outlives_everything_else_at_once(fleet_of: FleetMaker) -> None:
+    fleet = fleet_of()
+    run = in_the_middle_of_its_step(fleet)
+    fleet.attempt(f"{run}-train-1").kill_sidecar()
+    fleet.redis.kill()
+    for service in EVERYTHING:
+        fleet.kill(service)
+    fleet.let_programs_go()
+    fleet.until(story.ended(fleet, run))
+    story.went_well(fleet, run)
+    assert attempts(fleet, run) == ["succeeded"]
+
+
+def test_a_step_whose_machine_dies_is_tried_again(fleet_of: FleetMaker) -> None:
+    fleet = fleet_of()
+    run = in_the_middle_of_its_step(fleet)
+    attempt = fleet.attempt(f"{run}-train-1")
+    attempt.kill_sidecar()
+    attempt.kill_shim()
+    for service in EVERYTHING:
+        fleet.kill(service)
+    fleet.let_programs_go()
+    fleet.until(story.ended(fleet, run))
+    story.went_well(fleet, run)
+    assert attempts(fleet, run) == ["lost", "succeeded"]
+
+
+def in_the_middle_of_its_step(fleet: Fleet) -> str:
+    """A run whose step's program has said half of what it has to say."""
+    fleet.hold_programs()
+    run = story.begin(fleet)
+    story.until_begun(fleet, run)
+    return run
+
+
+def attempts(fleet: Fleet, run: str) -> list[str]:
+    """How the attempts of the step ended."""
+    return [attempt.status for attempt in fleet.store.state(run).steps["train"].attempts]
+
+
+def restart(fleet: Fleet, *services: str) -> None:
+    """Kill the services and wait until their successors work."""
+    lives = {service: fleet.log_of(service).count("worker_ready") for service in services}
+    leader = fleet.client.hget(keys.leader("controller"), "name")
+    for service in services:
+        fleet.kill(service)
+    for service, count in lives.items():
+        if service.startswith("worker"):
+            fleet.until(lambda service=service, count=count: fleet.log_of(service).count("worker_ready") > count)  # type: ignore[misc]
+    if "controller" in services:
+        fleet.until(lambda: fleet.client.hget(keys.leader("controller"), "name") != leader)
