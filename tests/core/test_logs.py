@@ -220,7 +220,6 @@ def test_a_full_disk_holds_the_sender_back_and_does_not_fill_redis(client: Clien
     logs = LogStore(client, keys, FullDisk())  # type: ignore[arg-type]
     piece = b"x" * (SEGMENT_BYTES - 1)
     with pytest.raises(ArtifactStoreUnavailable):
-        for _ in range(10):
-            sent(logs, attempt, piece)
+        sent(logs, attempt, *[piece] * 10)
     assert client.strlen(keys.attempt(attempt, "tail")) <= MAX_TAIL_BYTES
     assert logs.read(attempt, 0, 2**20) == piece * (logs.size(attempt) // len(piece))
