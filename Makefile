@@ -57,7 +57,7 @@ test-crash: $(STAMP) ## Kill each service at each point where it has just writte
 	$(PYTEST) -m crash $(ARGS) tests/crash
 
 test-all: $(STAMP) ## Run every test there is, the slow ones and the crash matrix too.
-	$(PYTEST) -m "not bench" $(ARGS) $(TESTS)
+	$(PYTEST) -m "" $(ARGS) $(TESTS)
 
 check: lint test ## Lint, types, import contracts and tests: what must hold before a change goes in.
 
