@@ -339,6 +339,17 @@ class StepCancelRequested(EventData):
     step: str
 
 
+class Unknown(EventData):
+    """An event of a newer version. It is shown as it stands and changes nothing that this version knows of."""
+
+    event_type: ClassVar[str] = "unknown"
+    kind: str
+    payload: Any
+
+    def wire(self) -> Any:
+        return self.payload
+
+
 def _leaves(root: type[EventData]) -> dict[str, type[EventData]]:
     found: dict[str, type[EventData]] = {}
     for kind in root.__subclasses__():
@@ -363,7 +374,7 @@ class Event:
 
     @property
     def event_type(self) -> str:
-        return self.data.event_type
+        return self.data.kind if isinstance(self.data, Unknown) else self.data.event_type
 
     def wire(self) -> dict[str, Any]:
         """The event as JSON clients see it."""
@@ -378,5 +389,7 @@ class Event:
 
 
 def read_data(event_type: str, payload: str) -> EventData:
-    """The typed data of a stored event. Raises `KeyError` for a kind this version does not know."""
-    return KINDS[event_type].model_validate(json.loads(payload) or {})
+    """The typed data of a stored event; `Unknown` for a kind of a newer version."""
+    value = json.loads(payload)
+    kind = KINDS.get(event_type)
+    return Unknown(kind=event_type, payload=value) if kind is None else kind.model_validate(value or {})

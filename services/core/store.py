@@ -26,6 +26,8 @@ from services.core.waiting import wake_delay, wake_up
 _FINAL = ",".join(sorted(FINAL))
 _PARKED = ",".join(sorted(status for status in Status if status.is_parked))
 _RECORD_TRIES = 50
+# Quiet events bring no new snapshot, but a reader shall never have more than so many of them to fold.
+_SNAPSHOT_EVERY = 50
 # What the controller has to act on; it is told at once, and finds it by itself if the telling is lost.
 _CONTROLLERS = (ev.StepSubmitted, ev.StepCancelRequested, ev.StatusChanged)
 
@@ -217,7 +219,9 @@ class RunStore:
             delay = 0.0
         keys, args = self._append_call(state, after, events, draft.talk)
         head = [state.run, state.seq, generation, write_id, int(state.created * 1000), state.status, after.status]
-        snapshot = "" if all(isinstance(event.data, QUIET) for event in events) else after.model_dump_json()
+        is_quiet = all(isinstance(event.data, QUIET) for event in events)
+        spares = is_quiet and after.seq // _SNAPSHOT_EVERY == state.seq // _SNAPSHOT_EVERY
+        snapshot = "" if spares else after.model_dump_json()
         ended = "1" if after.status.is_final and not state.status.is_final else ""
         head += [_wake(delay), snapshot, run_channel(state.run), "1" if release else "", ended]
         verdict, value = (_text(part) for part in run_script(self.client, "append", keys, [*head, *args]))
