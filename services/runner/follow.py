@@ -86,9 +86,9 @@ class Digest:
 class Ending:
     """Whether the program is over: by `exit.json`, or because its shim is gone without one."""
 
-    def __init__(self, spool: Spool, attempt: str) -> None:
+    def __init__(self, spool: Spool, output_directory: Path) -> None:
         self._spool = spool
-        self._attempt = attempt
+        self._output_directory = output_directory
         self._probe_at = 0.0
         self._found: ExitRecord | None = None
 
@@ -103,7 +103,7 @@ class Ending:
         if now < self._probe_at:
             return None
         self._probe_at = now + _LOCK_SECONDS
-        return lost(self._spool, self._attempt)
+        return lost(self._spool, self._output_directory)
 
 
 def _reported(spool: Spool) -> ExitRecord | None:
@@ -112,7 +112,7 @@ def _reported(spool: Spool) -> ExitRecord | None:
     return record if record is not None and not is_held(spool.shim_lock) else None
 
 
-def lost(spool: Spool, attempt: str) -> ExitRecord | None:
+def lost(spool: Spool, output_directory: Path) -> ExitRecord | None:
     """The record of a program whose shim died after it had started it; None if that is not so.
 
     What the shim left running is ended first: "lost" means that nothing of the attempt is alive.
@@ -123,7 +123,7 @@ def lost(spool: Spool, attempt: str) -> ExitRecord | None:
     reported = spool.exit()
     if reported is not None:
         return reported
-    if not end_survivors(shim, attempt):
+    if not end_survivors(shim, output_directory):
         return None
     started = shim.started or 0.0
     return ExitRecord(

@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from services.runner.shim import boot_id, stat_fields
 from services.runner.spool import ShimRecord
@@ -37,8 +38,9 @@ def look(pid: int) -> Process | None:
     return Process(pid=pid, pgrp=int(fields[2]), session=int(fields[3]), start_ticks=int(fields[19]))
 
 
-def survivors(shim: ShimRecord, attempt: str) -> list[Process]:
-    """What still runs of a program whose shim is dead: its session and group, and whoever carries its environment.
+def survivors(shim: ShimRecord, output_directory: Path) -> list[Process]:
+    """What still runs of a program whose shim is dead: its session and group, and whoever carries its environment,
+    which is known by the output directory it names.
 
     Empty after a reboot and from another pid namespace, where the numbers mean other processes. A process that left
     the session *and* overwrote its environment is not found; the only cure for that is a pid namespace.
@@ -46,14 +48,15 @@ def survivors(shim: ShimRecord, attempt: str) -> list[Process]:
     if shim.boot_id != boot_id() or shim.pid_namespace != os.readlink("/proc/self/ns/pid"):
         return []
     found = (look(int(name)) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid())
-    return [process for process in found if process and (_is_in_group(process, shim) or _carries(process.pid, attempt))]
+    living = [process for process in found if process is not None]
+    return [each for each in living if _is_in_group(each, shim) or _carries(each.pid, output_directory)]
 
 
-def end_survivors(shim: ShimRecord, attempt: str, seconds: float = 5.0) -> bool:
+def end_survivors(shim: ShimRecord, output_directory: Path, seconds: float = 5.0) -> bool:
     """Kill what `survivors` finds until it finds nothing. False if something still lived after `seconds`."""
     give_up = time.monotonic() + seconds
     while True:
-        left = survivors(shim, attempt)
+        left = survivors(shim, output_directory)
         if not left:
             return True
         if time.monotonic() > give_up:
@@ -70,14 +73,14 @@ def _is_in_group(process: Process, shim: ShimRecord) -> bool:
     return shim.pgid in (process.pgrp, process.session)
 
 
-def _carries(pid: int, attempt: str) -> bool:
-    """Whether the process was started with the program's environment. The sidecar knows the attempt, but no inputs."""
+def _carries(pid: int, output_directory: Path) -> bool:
+    """Whether the process was started with the program's environment. The sidecar has outputs, but no inputs."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             environment = file.read().split(b"\0")
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return False
-    is_ours = f"COHORT_ATTEMPT={attempt}".encode() in environment
+    is_ours = b"COHORT_OUTPUT_DIR=" + os.fsencode(output_directory) in environment
     return is_ours and any(entry.startswith(b"COHORT_INPUT_DIR=") for entry in environment)
 
 

@@ -57,7 +57,7 @@ class Sidecar:
         self._observer = Observer(self._spool, client, halt, reader)
         self._log = LogFile(self._spool.log)
         self._digest = Digest(self._log)
-        self._ending = Ending(self._spool, assignment.attempt)
+        self._ending = Ending(self._spool, assignment.output_directory)
         self._offset = self._spool.cursor().offset
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._chunk_bytes = CHUNK_BYTES

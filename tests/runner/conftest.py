@@ -7,7 +7,7 @@ import pytest
 
 from services.runner.processes import end_survivors
 from tests.runner.ingest import Ingest
-from tests.runner.rig import ATTEMPT, Rig
+from tests.runner.rig import Rig
 
 
 @pytest.fixture(scope="session")
@@ -38,4 +38,4 @@ def rig(tmp_path: Path, ingest: Ingest) -> Iterator[Rig]:
             process.stdout.close()
     record = rig.spool.shim()
     if record is not None:
-        end_survivors(record, ATTEMPT)
+        end_survivors(record, rig.out)

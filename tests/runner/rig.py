@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from services.runner.ship import AttemptClient, Halt
 from services.runner.sidecar import Assignment, Sidecar
 from services.runner.spool import Settlement, Spool
 from tests.runner.ingest import TOKEN, Ingest
-from tests.servers import wait_until
+from tests.servers import wait_until as wait_for
 
 ATTEMPT = "rk3v9x2m4q8aa-train-1"
+# Long enough for a machine that does ten other things: what hangs is found all the same.
+wait_until = partial(wait_for, timeout=60)
 PYTHONPATH = str(Path(__file__).parents[2])
 
 

@@ -3,13 +3,16 @@
 import os
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from services.runner.processes import end_survivors, look, survivors
 from services.runner.shim import boot_id, start_ticks
 from services.runner.spool import ShimRecord
-from tests.servers import wait_until
+from tests.runner.rig import wait_until
+
+HERE = Path("/here")
 
 
 @pytest.fixture
@@ -43,8 +46,8 @@ def record(program: "subprocess.Popen[bytes]", **changes: object) -> ShimRecord:
 
 
 def test_the_whole_group_is_found_and_ended(program: "subprocess.Popen[bytes]") -> None:
-    assert {each.pid for each in survivors(record(program), "a-1")} == set(members(program.pid))
-    assert end_survivors(record(program), "a-1")
+    assert {each.pid for each in survivors(record(program), HERE)} == set(members(program.pid))
+    assert end_survivors(record(program), HERE)
     assert members(program.pid) == []
 
 
@@ -60,18 +63,18 @@ def test_the_whole_group_is_found_and_ended(program: "subprocess.Popen[bytes]") 
 def test_processes_that_only_have_the_number_are_left_alone(
     program: "subprocess.Popen[bytes]", changes: dict[str, object]
 ) -> None:
-    assert survivors(record(program, **changes), "a-1") == []
+    assert survivors(record(program, **changes), HERE) == []
 
 
 def test_a_process_that_left_the_session_is_known_by_its_environment() -> None:
     elsewhere = subprocess.Popen(
-        ["sleep", "600"], env={"COHORT_ATTEMPT": "a-1", "COHORT_INPUT_DIR": "/in"}, start_new_session=True
+        ["sleep", "600"], env={"COHORT_OUTPUT_DIR": "/here", "COHORT_INPUT_DIR": "/in"}, start_new_session=True
     )
-    sidecar = subprocess.Popen(["sleep", "600"], env={"COHORT_ATTEMPT": "a-1"})
+    sidecar = subprocess.Popen(["sleep", "600"], env={"COHORT_OUTPUT_DIR": "/here"})
     try:
         dead = record(elsewhere, pgid=None)
-        wait_until(lambda: [each.pid for each in survivors(dead, "a-1")] == [elsewhere.pid])
-        assert survivors(dead, "a-2") == []
+        wait_until(lambda: [each.pid for each in survivors(dead, HERE)] == [elsewhere.pid])
+        assert survivors(dead, Path("/elsewhere")) == []
     finally:
         elsewhere.kill()
         sidecar.kill()

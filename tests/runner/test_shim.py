@@ -9,8 +9,7 @@ import time
 
 import pytest
 
-from tests.runner.rig import Rig, is_alive, wait_for_file
-from tests.servers import wait_until
+from tests.runner.rig import Rig, is_alive, wait_for_file, wait_until
 
 STUBBORN = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
 
@@ -101,14 +100,14 @@ def test_a_reader_of_stdout_that_went_away_holds_nobody_up(rig: Rig) -> None:
 def test_a_grandchild_that_keeps_the_pipe_open_is_ended_with_the_program(
     rig: Rig,
 ) -> None:
-    assert rig.shim("sh", "-c", "sleep 600 & echo $! > pid; echo said").wait(timeout=10) == 0
+    assert rig.shim("sh", "-c", "sleep 600 & echo $! > pid; echo said").wait(timeout=60) == 0
     assert not is_alive(int((rig.work / "pid").read_text()))
     assert rig.log == b"said\n"
 
 
 def test_a_worker_left_behind_gets_its_last_words_into_the_log(rig: Rig) -> None:
     worker = "trap 'echo last words; exit' TERM; echo ready > ready; while :; do sleep 0.05; done"
-    rig.shim("sh", "-c", f"({worker}) & while [ ! -s ready ]; do sleep 0.05; done").wait(timeout=10)
+    rig.shim("sh", "-c", f"({worker}) & while [ ! -s ready ]; do sleep 0.05; done").wait(timeout=60)
     assert rig.log.endswith(b"last words\n")
 
 
@@ -129,12 +128,12 @@ time.sleep(600)
 
 
 def test_a_daemon_that_left_the_session_is_killed_with_the_program(rig: Rig) -> None:
-    assert rig.python(DAEMON).wait(timeout=15) == 0
+    assert rig.python(DAEMON).wait(timeout=60) == 0
     assert not is_alive(int((rig.work / "pid").read_text()))
 
 
 def test_a_program_past_its_deadline_is_ended(rig: Rig) -> None:
-    assert rig.shim("sh", "-c", STUBBORN, deadline=0.3).wait(timeout=10) == 137
+    assert rig.shim("sh", "-c", STUBBORN, deadline=0.3).wait(timeout=60) == 137
     report = rig.report()
     assert (report["reason"], report["signal"]) == ("deadline", signal.SIGKILL)
     assert rig.log == b"ready\n"
@@ -148,7 +147,7 @@ def test_a_cancelled_program_may_end_by_itself(rig: Rig) -> None:
     )
     wait_for_file(rig.work / "ready")
     rig.spool.cancel()
-    assert process.wait(timeout=10) == 0
+    assert process.wait(timeout=60) == 0
     assert rig.report()["reason"] == "cancelled"
     assert rig.log.endswith(b"saved\n")
 
@@ -159,7 +158,7 @@ def test_a_cancelled_program_that_ignores_it_is_killed_after_the_grace_period(
     process = rig.shim("sh", "-c", STUBBORN, grace=600)
     wait_until(lambda: rig.log == b"ready\n")
     rig.spool.cancel(grace_seconds=0.2)
-    assert process.wait(timeout=10) == 137
+    assert process.wait(timeout=60) == 137
     assert rig.report()["reason"] == "cancelled"
 
 
@@ -168,7 +167,7 @@ def test_a_stopped_program_can_be_cancelled(rig: Rig) -> None:
     group = rig.until_running()
     os.killpg(group, signal.SIGSTOP)
     rig.spool.cancel()
-    assert process.wait(timeout=10) == 143
+    assert process.wait(timeout=60) == 143
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -179,7 +178,7 @@ def test_signals_are_handed_on_to_the_whole_group(rig: Rig, number: signal.Signa
     wait_for_file(rig.work / "inner")
     wait_for_file(rig.work / "outer")
     process.send_signal(number)
-    assert process.wait(timeout=10) == 7
+    assert process.wait(timeout=60) == 7
     assert [line for line in rig.log.split() if line in (b"inner", b"outer")] == [b"inner", b"outer"]
 
 
@@ -187,7 +186,7 @@ def test_a_terminated_shim_kills_a_program_that_ignores_it(rig: Rig) -> None:
     process = rig.shim("sh", "-c", STUBBORN, grace=0.2)
     wait_until(lambda: rig.log == b"ready\n")
     process.terminate()
-    assert process.wait(timeout=10) == 137
+    assert process.wait(timeout=60) == 137
     assert rig.report()["reason"] == "signalled"
 
 
@@ -195,12 +194,12 @@ def test_a_second_shim_is_refused_while_the_first_lives_and_after(rig: Rig) -> N
     first = rig.shim("sh", "-c", "echo first; read x < go")
     os.mkfifo(rig.work / "go")
     rig.until_running()
-    assert rig.shim("sh", "-c", "echo second; touch second").wait(timeout=10) == 75
+    assert rig.shim("sh", "-c", "echo second; touch second").wait(timeout=60) == 75
     assert first.poll() is None
     (rig.work / "go").write_text("go\n")
-    assert first.wait(timeout=10) == 0
+    assert first.wait(timeout=60) == 0
     report = rig.report()
-    assert rig.shim("sh", "-c", "echo third; touch third").wait(timeout=10) == 75
+    assert rig.shim("sh", "-c", "echo third; touch third").wait(timeout=60) == 75
     assert rig.log == b"first\n"
     assert rig.report() == report
     assert sorted(path.name for path in rig.work.iterdir()) == ["go"]
@@ -213,26 +212,26 @@ def test_a_shim_that_died_before_its_program_started_may_be_followed_by_another(
     wait_until(rig.spool.shim)
     first.kill()
     first.wait()
-    assert rig.shim("touch", "ran").wait(timeout=10) == 0
+    assert rig.shim("touch", "ran").wait(timeout=60) == 0
     assert (rig.work / "ran").exists()
 
 
 def test_a_program_without_a_claim_never_starts(rig: Rig) -> None:
-    assert rig.shim("touch", "ran", claimed=None, claim=0.2).wait(timeout=10) == 75
+    assert rig.shim("touch", "ran", claimed=None, claim=0.2).wait(timeout=60) == 75
     assert rig.report()["reason"] == "not_claimed"
     assert rig.report()["exit_code"] is None
     assert not (rig.work / "ran").exists()
 
 
 def test_a_program_whose_claim_was_denied_never_starts(rig: Rig) -> None:
-    assert rig.shim("touch", "ran", claimed=False).wait(timeout=10) == 75
+    assert rig.shim("touch", "ran", claimed=False).wait(timeout=60) == 75
     assert rig.report()["reason"] == "not_claimed"
     assert not (rig.work / "ran").exists()
 
 
 def test_a_program_cancelled_before_its_start_never_starts(rig: Rig) -> None:
     rig.spool.cancel()
-    rig.shim("touch", "ran").wait(timeout=10)
+    rig.shim("touch", "ran").wait(timeout=60)
     assert rig.report()["reason"] == "cancelled"
     assert not (rig.work / "ran").exists()
 
@@ -241,13 +240,13 @@ def test_a_shim_terminated_while_it_waits_for_the_claim_reports_that(rig: Rig) -
     process = rig.shim("touch", "ran", claimed=None)
     wait_until(rig.spool.shim)
     process.terminate()
-    assert process.wait(timeout=10) == 75
+    assert process.wait(timeout=60) == 75
     assert rig.report()["reason"] == "not_claimed"
 
 
 @pytest.mark.parametrize(("command", "code"), [("no-such-program", 127), ("/etc/passwd", 126), ("/", 126)])
 def test_a_command_that_cannot_start_is_reported_and_explained_in_the_log(rig: Rig, command: str, code: int) -> None:
-    assert rig.shim(command).wait(timeout=10) == code
+    assert rig.shim(command).wait(timeout=60) == code
     assert rig.report()["reason"] == "start_failed"
     assert rig.report()["bytes"] == len(rig.log)
     assert command.encode() in rig.log
@@ -299,7 +298,7 @@ def test_the_memory_of_all_the_programs_processes_is_measured(rig: Rig) -> None:
         assert used.processes == 3
         assert used.cpu_seconds > 0
         go.write("go\n" * 2)
-    assert process.wait(timeout=10) == 0
+    assert process.wait(timeout=60) == 0
     assert rig.report()["peaks"]["rss_bytes"] > 120 << 20
 
 

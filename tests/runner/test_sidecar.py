@@ -18,8 +18,7 @@ from services.core.observations import Metric
 from services.runner.metrics import MetricReader
 from services.runner.spool import Settlement, take
 from tests.runner.ingest import TOKEN, HalfAnAnswer, Ingest
-from tests.runner.rig import PYTHONPATH, Rig, is_alive, wait_for_file
-from tests.servers import wait_until
+from tests.runner.rig import PYTHONPATH, Rig, is_alive, wait_for_file, wait_until
 
 CHATTY = """
 import os, time
@@ -31,7 +30,7 @@ for i in range(200):
 
 def test_a_programs_log_and_end_arrive(rig: Rig) -> None:
     rig.shim("sh", "-c", "echo hello; exit 3", claimed=None)
-    assert rig.sidecar().wait(timeout=20) == 0
+    assert rig.sidecar().wait(timeout=60) == 0
     assert bytes(rig.kept.log) == b"hello\n"
     accepted = rig.kept.accepted
     assert (accepted["exit_code"], accepted.get("signal"), accepted["reason"]) == (3, None, "exited")
@@ -53,7 +52,7 @@ def test_a_programs_log_and_end_arrive(rig: Rig) -> None:
 def test_the_log_arrives_byte_for_byte(rig: Rig, data: bytes) -> None:
     (rig.work / "data").write_bytes(data)
     rig.shim("cat", "data", claimed=None)
-    assert rig.tend().result(30) is Settlement.FINISHED
+    assert rig.tend().result(60) is Settlement.FINISHED
     assert rig.kept.log == data
     assert rig.kept.accepted["bytes"] == len(data)
 
@@ -64,7 +63,7 @@ def test_the_log_arrives_while_the_program_runs(rig: Rig) -> None:
     tended = rig.tend()
     wait_until(lambda: rig.kept.log == b"one\n")
     (rig.work / "go").write_text("go\n")
-    assert tended.result(20) is Settlement.FINISHED
+    assert tended.result(60) is Settlement.FINISHED
     assert rig.kept.log == b"one\ntwo\n"
 
 
@@ -75,7 +74,7 @@ def test_a_sidecar_killed_again_and_again_loses_and_doubles_nothing(rig: Rig) ->
         wait_until(lambda size=size: len(rig.kept.log) >= size)  # type: ignore[misc]
         sidecar.kill()
         sidecar.wait()
-    assert rig.sidecar().wait(timeout=30) == 0
+    assert rig.sidecar().wait(timeout=60) == 0
     assert rig.kept.log == rig.log
     assert rig.kept.accepted["bytes"] == len(rig.log) > 1_000_000
 
@@ -96,8 +95,8 @@ def test_a_sidecar_killed_at_a_boundary_is_continued_by_the_next(rig: Rig, bound
     (rig.out / "model").write_bytes(b"weights")
     rig.shim("sh", "-c", "echo >> runs; cat data", claimed=None)
     dying = Path(__file__).with_name("dying.py")
-    assert rig.sidecar(command=(str(dying), boundary, str(count))).wait(timeout=20) == -signal.SIGKILL
-    assert rig.sidecar().wait(timeout=20) == 0
+    assert rig.sidecar(command=(str(dying), boundary, str(count))).wait(timeout=60) == -signal.SIGKILL
+    assert rig.sidecar().wait(timeout=60) == 0
     assert rig.kept.log == b"y" * (3 << 20)
     assert rig.kept.accepted["exit_code"] == 0
     assert rig.kept.outputs == {"model": b"weights"}
@@ -109,9 +108,9 @@ def test_an_api_that_is_down_for_a_while_costs_nothing(rig: Rig, ingest: Ingest)
     tended = rig.tend()
     wait_until(lambda: len(rig.kept.log) > 100_000)
     ingest.stop()
-    wait_until(lambda: rig.spool.exit(), timeout=20)
+    wait_until(lambda: rig.spool.exit())
     ingest.start()
-    assert tended.result(30) is Settlement.FINISHED
+    assert tended.result(60) is Settlement.FINISHED
     assert rig.kept.log == rig.log
 
 
@@ -134,14 +133,14 @@ def test_a_server_that_lost_its_tail_gets_it_again(rig: Rig) -> None:
     wait_until(lambda: rig.kept.log == b"one\ntwo\n")
     del rig.kept.log[2:]
     (rig.work / "go").write_text("go\n")
-    assert tended.result(20) is Settlement.FINISHED
+    assert tended.result(60) is Settlement.FINISHED
     assert rig.kept.log == b"one\ntwo\nthree\n"
 
 
 def test_a_server_that_has_more_than_the_sidecar_knows_is_believed(rig: Rig) -> None:
     rig.kept.log += b"one\n"
     rig.shim("sh", "-c", "echo one; echo two", claimed=None)
-    assert rig.tend().result(20) is Settlement.FINISHED
+    assert rig.tend().result(60) is Settlement.FINISHED
     assert rig.kept.log == b"one\ntwo\n"
     assert rig.kept.offsets == [4]
 
@@ -153,7 +152,7 @@ def test_a_log_whose_digest_is_refused_is_sent_again_from_the_start(rig: Rig) ->
     wait_until(lambda: rig.kept.log == b"one\n")
     rig.kept.log[:] = b"0ne\n"
     (rig.work / "go").write_text("go\n")
-    assert tended.result(20) is Settlement.FINISHED
+    assert tended.result(60) is Settlement.FINISHED
     assert rig.kept.log == b"one\ntwo\n"
     assert len(rig.kept.finishes) == 2
 
@@ -162,14 +161,14 @@ def test_bodies_the_api_finds_too_large_are_halved(rig: Rig, ingest: Ingest) -> 
     ingest.largest_body = 100_000
     (rig.work / "data").write_bytes(os.urandom(300_000))
     rig.shim("cat", "data", claimed=None)
-    assert rig.tend().result(20) is Settlement.FINISHED
+    assert rig.tend().result(60) is Settlement.FINISHED
     assert rig.kept.log == rig.log
 
 
 def test_bytes_damaged_on_the_way_are_sent_again(rig: Rig, ingest: Ingest) -> None:
     ingest.instead["log"] += [JSONResponse({"title": "damaged"}, 400)] * 2
     rig.shim("echo", "hello", claimed=None)
-    assert rig.tend().result(20) is Settlement.FINISHED
+    assert rig.tend().result(60) is Settlement.FINISHED
     assert rig.kept.log == b"hello\n"
 
 
@@ -178,8 +177,8 @@ def test_a_fenced_sidecar_has_the_program_cancelled_and_kills_nothing_itself(rig
     tended = rig.tend()
     wait_until(lambda: rig.kept.log == b"one\n")
     rig.kept.fenced = True
-    assert tended.result(20) is Settlement.FENCED
-    assert shim.wait(timeout=20) == 143
+    assert tended.result(60) is Settlement.FENCED
+    assert shim.wait(timeout=60) == 143
     assert rig.report()["reason"] == "cancelled"
     assert rig.spool.settlement() is Settlement.FENCED
     assert rig.kept.finishes == []
@@ -188,16 +187,16 @@ def test_a_fenced_sidecar_has_the_program_cancelled_and_kills_nothing_itself(rig
 def test_a_program_whose_attempt_is_over_never_starts(rig: Rig) -> None:
     rig.kept.fenced = True
     shim = rig.shim("touch", "ran", claimed=None)
-    assert rig.tend().result(20) is Settlement.FENCED
-    shim.wait(timeout=20)
+    assert rig.tend().result(60) is Settlement.FENCED
+    shim.wait(timeout=60)
     assert not (rig.work / "ran").exists()
 
 
 def test_of_two_executions_only_the_one_that_claims_first_runs_the_program(rig: Rig) -> None:
     rig.kept.pod_uid = "somebody-else"
     shim = rig.shim("touch", "ran", claimed=None)
-    assert rig.tend().result(20) is Settlement.CLAIM_TAKEN
-    assert shim.wait(timeout=20) == 75
+    assert rig.tend().result(60) is Settlement.CLAIM_TAKEN
+    assert shim.wait(timeout=60) == 75
     assert not (rig.work / "ran").exists()
     assert rig.spool.settlement() is Settlement.CLAIM_TAKEN
     assert rig.kept.finishes == []
@@ -209,8 +208,8 @@ def test_a_cancel_comes_with_a_heartbeat_and_brings_its_grace_period(rig: Rig) -
     tended = rig.tend()
     wait_until(lambda: rig.kept.log == b"ready\n")
     rig.kept.cancel = True
-    assert shim.wait(timeout=20) == 137
-    assert tended.result(20) is Settlement.FINISHED
+    assert shim.wait(timeout=60) == 137
+    assert tended.result(60) is Settlement.FINISHED
     assert rig.kept.accepted["reason"] == "cancelled"
 
 
@@ -220,7 +219,7 @@ def test_a_program_whose_shim_is_killed_is_lost_with_all_it_started(rig: Rig) ->
     grandchild = int(wait_for_file(rig.work / "pid"))
     wait_until(lambda: rig.kept.log == b"started\n")
     shim.kill()
-    assert tended.result(20) is Settlement.FINISHED
+    assert tended.result(60) is Settlement.FINISHED
     assert not is_alive(grandchild)
     accepted = rig.kept.accepted
     assert (accepted.get("exit_code"), accepted["reason"]) == (None, "shim_lost")
@@ -235,7 +234,7 @@ def test_outputs_are_uploaded_with_their_directories_and_nothing_else_is(rig: Ri
     (rig.out / "link").symlink_to("/etc/passwd")
     (rig.out / "linked").symlink_to("/etc")
     os.mkfifo(rig.out / "pipe")
-    assert rig.tend().result(20) is Settlement.FINISHED
+    assert rig.tend().result(60) is Settlement.FINISHED
     assert rig.kept.outputs == {
         "deep/er/model.bin": b"weights" * 500_000,
         "a name with %41 ? # and ü": b"",
@@ -250,13 +249,13 @@ def test_an_output_the_api_will_not_have_does_not_cost_the_others(rig: Rig, inge
     (rig.out / "a").write_bytes(b"a")
     (rig.out / "b").write_bytes(b"b")
     rig.shim("true", claimed=None)
-    assert rig.tend().result(20) is Settlement.FINISHED
+    assert rig.tend().result(60) is Settlement.FINISHED
     assert rig.kept.outputs == {"b": b"b"}
 
 
 def test_memory_and_cpu_of_the_program_are_observed(rig: Rig) -> None:
     rig.shim("sleep", "1.2", claimed=None)
-    assert rig.tend().result(20) is Settlement.FINISHED
+    assert rig.tend().result(60) is Settlement.FINISHED
     samples = [sample for each in rig.kept.observations for sample in each["samples"]]
     assert samples
     assert samples[0]["rss_bytes"] > 0
@@ -270,7 +269,7 @@ def test_metrics_are_posted_once_even_if_the_sidecar_is_replaced(rig: Rig) -> No
     wait_until(lambda: sum(len(each["metrics"]) for each in rig.kept.observations) == 1500)
     rig.halt_all()
     (rig.work / "go").write_text("go\n")
-    assert rig.tend().result(20) is Settlement.FINISHED
+    assert rig.tend().result(60) is Settlement.FINISHED
     metrics: list[dict[str, Any]] = []
     for each in rig.kept.observations:
         assert each["first"] <= len(metrics)
@@ -281,7 +280,7 @@ def test_metrics_are_posted_once_even_if_the_sidecar_is_replaced(rig: Rig) -> No
 
 def test_the_progress_of_the_program_is_posted(rig: Rig) -> None:
     rig.shim("sh", "-c", "echo epoch 1/4; echo epoch 3/4; echo and so on", claimed=None)
-    assert rig.tend().result(20) is Settlement.FINISHED
+    assert rig.tend().result(60) is Settlement.FINISHED
     told = [each["progress"] for each in rig.kept.observations if "progress" in each]
     assert told[-1] == {"fraction": 0.75, "text": "epoch 3/4"}
 
@@ -297,7 +296,7 @@ class BrokenReader(MetricReader):
 
 def test_a_line_that_breaks_the_metrics_costs_nothing_else(rig: Rig) -> None:
     rig.shim("sh", "-c", "echo a surprise; echo and more", claimed=None)
-    assert rig.tend(BrokenReader()).result(20) is Settlement.FINISHED
+    assert rig.tend(BrokenReader()).result(60) is Settlement.FINISHED
     assert rig.kept.log == b"a surprise\nand more\n"
     told = [warning["kind"] for each in rig.kept.observations for warning in each["warnings"]]
     assert told == ["metrics_given_up"]
@@ -305,39 +304,39 @@ def test_a_line_that_breaks_the_metrics_costs_nothing_else(rig: Rig) -> None:
 
 def test_a_second_sidecar_leaves_the_work_to_the_first(rig: Rig) -> None:
     assert take(rig.spool.sidecar_lock)
-    assert rig.sidecar().wait(timeout=20) == 75
+    assert rig.sidecar().wait(timeout=60) == 75
 
 
 def test_a_settled_attempt_is_left_alone(rig: Rig) -> None:
     rig.shim("true", claimed=None)
-    assert rig.tend().result(20) is Settlement.FINISHED
+    assert rig.tend().result(60) is Settlement.FINISHED
     rig.kept.finishes.clear()
-    assert rig.tend().result(20) is Settlement.FINISHED
+    assert rig.tend().result(60) is Settlement.FINISHED
     assert rig.kept.finishes == []
 
 
 def test_a_wrong_token_ends_the_sidecar_and_leaves_the_program_to_the_next(rig: Rig) -> None:
     shim = rig.shim("echo", "hello", claimed=None)
-    assert rig.sidecar(token="of-yesterday").wait(timeout=20) == 77
+    assert rig.sidecar(token="of-yesterday").wait(timeout=60) == 77
     assert shim.poll() is None
-    assert rig.sidecar().wait(timeout=20) == 0
+    assert rig.sidecar().wait(timeout=60) == 0
     assert rig.kept.log == b"hello\n"
 
 
 @pytest.mark.parametrize("settings", [{"COHORT_HEARTBEAT_SECONDS": "-1"}, {"COHORT_SPOOLDIR": "typo"}])
 def test_wrong_settings_end_the_sidecar_before_it_does_anything(rig: Rig, settings: dict[str, str]) -> None:
-    assert rig.sidecar(**settings).wait(timeout=20) == 78
+    assert rig.sidecar(**settings).wait(timeout=60) == 78
     assert rig.kept.pod_uid == ""
 
 
 def test_a_sidecar_without_a_token_does_nothing(rig: Rig) -> None:
-    assert rig.sidecar(token="").wait(timeout=20) == 78
+    assert rig.sidecar(token="").wait(timeout=60) == 78
 
 
 def test_the_token_may_come_from_a_file(rig: Rig, tmp_path: Path) -> None:
     (tmp_path / "token").write_text(TOKEN + "\n")
     rig.shim("echo", "hello", claimed=None)
-    assert rig.sidecar(token="", COHORT_TOKEN_FILE=str(tmp_path / "token")).wait(timeout=20) == 0
+    assert rig.sidecar(token="", COHORT_TOKEN_FILE=str(tmp_path / "token")).wait(timeout=60) == 0
 
 
 def test_the_token_is_in_no_argument_and_no_environment(rig: Rig) -> None:

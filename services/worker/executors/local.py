@@ -86,7 +86,7 @@ class LocalExecutor:
         if not home.is_dir():
             return Observed(attempt, Phase.ABSENT)
         spool = Spool(home / "spool")
-        phase, record = _stand(spool, attempt)
+        phase, record = _stand(home, spool)
         settlement = spool.settlement()
         has_shim = phase is not Phase.STARTING or is_held(spool.shim_lock)
         tended = settlement is not None or (has_shim and self._has_sidecar(attempt, spool))
@@ -100,7 +100,7 @@ class LocalExecutor:
         spool = Spool(home / "spool")
         spool.directory.mkdir(exist_ok=True)
         spool.cancel()
-        lost(spool, attempt)
+        lost(spool, home / "out")
 
     def list(self) -> Sequence[Observed]:
         """See `Executor`."""
@@ -202,7 +202,7 @@ def program_environment(spec: AttemptSpec, home: Path, python: str) -> dict[str,
     }
 
 
-def _stand(spool: Spool, attempt: str) -> tuple[Phase, ExitRecord | None]:
+def _stand(home: Path, spool: Spool) -> tuple[Phase, ExitRecord | None]:
     """How far the attempt has come, and how it ended. Ends what a dead shim left running."""
     record = spool.shim()
     has_started = record is not None and record.pgid is not None
@@ -213,7 +213,7 @@ def _stand(spool: Spool, attempt: str) -> tuple[Phase, ExitRecord | None]:
     if reported is not None:
         return Phase.FINISHED, reported
     if has_started:
-        found = lost(spool, attempt)
+        found = lost(spool, home / "out")
         if found is None:
             return Phase.RUNNING, None
         return (Phase.LOST if found.reason is ExitReason.SHIM_LOST else Phase.FINISHED), found

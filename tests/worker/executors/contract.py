@@ -13,7 +13,7 @@ import pytest
 from services.core.records import FileRef
 from services.worker.executors import AttemptBusy, AttemptSpec, Executor, Observed, Phase
 from tests.runner.ingest import Kept
-from tests.servers import wait_until
+from tests.runner.rig import wait_until
 
 STUBBORN = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
 ENDLESS = "echo ready; exec sleep 600"
@@ -65,7 +65,7 @@ def until(world: World, attempt: str, wanted: Callable[[Observed], bool]) -> Obs
         answers.append(world.executor.inspect(attempt))
         return wanted(answers[-1])
 
-    wait_until(ask, timeout=30, message=attempt)
+    wait_until(ask, message=attempt)
     return answers[-1]
 
 
@@ -75,12 +75,12 @@ def until_over(world: World, attempt: str) -> Observed:
 
 def until_settled(world: World, attempt: str) -> Kept:
     """Wait until the server has accepted the end."""
-    wait_until(lambda: world.kept(attempt).accepted, timeout=30, message=f"{attempt} never finished")
+    wait_until(lambda: world.kept(attempt).accepted, message=f"{attempt} never finished")
     return world.kept(attempt)
 
 
 def until_said(world: World, attempt: str, words: bytes) -> None:
-    wait_until(lambda: words in world.kept(attempt).log, timeout=30, message=f"{attempt} never said {words!r}")
+    wait_until(lambda: words in world.kept(attempt).log, message=f"{attempt} never said {words!r}")
 
 
 class ExecutorContract:
@@ -251,7 +251,7 @@ class ExecutorContract:
         with pytest.raises(AttemptBusy):
             world.executor.remove(busy.attempt)
         until_settled(world, spec.attempt)
-        wait_until(lambda: removed(world, spec.attempt), timeout=10)
+        wait_until(lambda: removed(world, spec.attempt))
         assert world.executor.inspect(spec.attempt).phase is Phase.ABSENT
         assert [each.attempt for each in world.executor.list()] == [busy.attempt]
 

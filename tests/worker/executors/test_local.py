@@ -24,7 +24,7 @@ from services.runner.spool import Spool, is_held
 from services.worker.executors import AttemptSpec, Phase
 from services.worker.executors.local import LocalExecutor, program_environment
 from tests.runner.ingest import TOKEN, Ingest, Kept
-from tests.servers import wait_until
+from tests.runner.rig import wait_until
 from tests.worker.executors.contract import (
     ENDLESS,
     ExecutorContract,
@@ -105,7 +105,7 @@ class LocalWorld:
             record = self.spool(home.name).shim()
             if record:
                 shim.signal_process(record.pid, signal.SIGKILL)
-                end_survivors(record, home.name)
+                end_survivors(record, home / "out")
 
 
 def processes_with(entry: str) -> list[int]:
@@ -178,7 +178,7 @@ def submit_from_another_process(world: LocalWorld, spec: AttemptSpec, boundary: 
 )
 def test_an_executor_killed_while_it_submits_is_continued_by_the_next(world: LocalWorld, boundary: str) -> None:
     spec = world.spec("cat file", snapshot=world.snapshot({"file": b"content\n"}))
-    assert submit_from_another_process(world, spec, boundary).wait(timeout=30) == -signal.SIGKILL
+    assert submit_from_another_process(world, spec, boundary).wait(timeout=60) == -signal.SIGKILL
     assert not world.kept(spec.attempt).accepted
     world.executor.submit(spec)
     assert until_settled(world, spec.attempt).log == b"content\n"
@@ -187,13 +187,13 @@ def test_an_executor_killed_while_it_submits_is_continued_by_the_next(world: Loc
 def test_two_processes_that_submit_at_once_start_one_program(world: LocalWorld) -> None:
     spec = world.spec("echo ran")
     both = [submit_from_another_process(world, spec) for _ in range(2)]
-    assert [process.wait(timeout=30) for process in both] == [0, 0]
+    assert [process.wait(timeout=60) for process in both] == [0, 0]
     assert until_settled(world, spec.attempt).log == b"ran\n"
 
 
 def test_a_program_outlives_the_executor_that_started_it(world: LocalWorld) -> None:
     spec = world.spec("echo started; sleep 1.5; echo ended")
-    assert submit_from_another_process(world, spec).wait(timeout=30) == 0
+    assert submit_from_another_process(world, spec).wait(timeout=60) == 0
     until_said(world, spec.attempt, b"started")
     assert world.executor.inspect(spec.attempt).phase is Phase.RUNNING
     assert until_settled(world, spec.attempt).log == b"started\nended\n"
@@ -222,7 +222,7 @@ def test_an_attempt_from_before_a_reboot_is_lost_and_nobody_else_is_hit(world: L
 
 def test_an_attempt_cancelled_before_it_was_started_never_starts(world: LocalWorld) -> None:
     spec = world.spec("echo ran")
-    submit_from_another_process(world, spec, "executor.made").wait(timeout=30)
+    submit_from_another_process(world, spec, "executor.made").wait(timeout=60)
     assert world.executor.inspect(spec.attempt).phase is Phase.STARTING
     world.executor.cancel(spec.attempt)
     assert world.executor.inspect(spec.attempt).reason == "cancelled"
