@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from services.core.artifacts import ArtifactStore
+from services.core.errors import StoreUnavailable
 from services.core.faults import reach
 from services.core.ledger import Ledger
 from services.core.logs import LogStore
@@ -31,7 +32,13 @@ class Archivist:
     def archive_all(self) -> None:
         """Archive every run that ended and was not archived yet."""
         for run in self.store.ended():
-            self.archive(run)
+            try:
+                self.archive(run)
+            except StoreUnavailable:
+                raise
+            except Exception:
+                # The edge of one run's archive: it stays on the list, and must not keep the others waiting.
+                log.exception("run_not_archived", run=run)
 
     def archive(self, run: str) -> None:
         """Write one run's record, then strike it off the list."""

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from services.core import events as ev
 from services.core.attempts import AttemptRecord, AttemptStore
-from services.core.errors import BudgetSpent, CohortError, RunNotFound, StoreUnavailable
+from services.core.errors import BudgetSpent, RunNotFound, StoreUnavailable
 from services.core.faults import reach
 from services.core.hints import Hints
 from services.core.keys import run_of_attempt, step_of_attempt
@@ -61,7 +61,7 @@ class Reconciler:
         self._tidy()
 
     def reconcile(self, attempt_name: str) -> None:
-        """Do what one attempt needs now. What goes wrong with one must not keep the others waiting."""
+        """Do what one attempt needs now. Raises `StoreUnavailable` and nothing else."""
         run = run_of_attempt(attempt_name)
         try:
             state = self.store.state(run)
@@ -75,7 +75,8 @@ class Reconciler:
             log.error("attempt_without_run", attempt=attempt_name)
         except StoreUnavailable:
             raise
-        except (CohortError, OSError):
+        except Exception:
+            # The edge of one attempt: whatever is wrong with it must not keep the others waiting.
             log.exception("reconcile_failed", attempt=attempt_name)
 
     def _carry_out(

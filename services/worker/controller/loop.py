@@ -6,7 +6,7 @@ from random import shuffle
 
 import structlog
 
-from services.core.errors import CohortError, StoreUnavailable
+from services.core.errors import StoreUnavailable
 from services.core.faults import reach
 from services.core.hints import Hints
 from services.core.keys import CONTROLLER_CHANNEL
@@ -45,10 +45,12 @@ class Controller:
                     self.once()
             except StoreUnavailable as error:
                 log.warning("controller_lost_its_store", error=str(error))
-            except CohortError:
+            except Exception:
+                # The edge of the process: a round that failed is tried again, a loop that ended would be missed by all.
                 log.exception("controller_round_failed")
             awake.wait(self.seconds)
             awake.clear()
+        listener.join()
 
     def once(self) -> None:
         """One round."""
@@ -82,3 +84,4 @@ class Controller:
             except StoreUnavailable as error:
                 log.warning("controller_not_listening", error=str(error))
                 stopped.wait(self.seconds)
+        awake.set()

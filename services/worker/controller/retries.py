@@ -1,5 +1,7 @@
 """Trying again what the platform lost. Pure: the run and the lost attempt in, the next attempt out."""
 
+from itertools import takewhile
+
 from services.core import events as ev
 from services.core.keys import attempt_id
 from services.core.records import MICRODOLLARS, Attempt, RunState
@@ -11,11 +13,13 @@ INFRASTRUCTURE_RETRIES = 3
 def retry_of(
     state: RunState, attempt: Attempt, finished: ev.AttemptFinished, price_per_hour: float
 ) -> ev.StepSubmitted | None:
-    """The same work again, where the platform lost it, has not lost it too often and the run can pay for it."""
+    """The same work again, where the platform lost it, and has not tried too often since the agent asked for it, and
+    the run can pay for it."""
     step = state.steps[finished.step]
     if finished.outcome != "lost" or not is_wanted(state, attempt):
         return None
-    if sum(one.status == "lost" for one in step.attempts) >= INFRASTRUCTURE_RETRIES:
+    tried = takewhile(lambda one: one.cause == "infrastructure", reversed(step.attempts))
+    if len(list(tried)) >= INFRASTRUCTURE_RETRIES:
         return None
     cost = round(price_per_hour * attempt.deadline_seconds / 3600 * MICRODOLLARS)
     if not _can_pay(state, attempt, round(finished.cost_usd * MICRODOLLARS) + cost):

@@ -1,0 +1,163 @@
+"""What to do about an attempt: every phase, with every wish of the run and every word of the runner."""
+
+from typing import Any
+
+import pytest
+
+from services.core.attempts import AttemptRecord
+from services.core.lifecycle import Status
+from services.worker.controller.verdict import Action, Cancel, Close, Nothing, Started, Submit, decide, is_wanted
+from services.worker.executors import Observed, Phase
+from tests.worker.controller.cloud import exit_record, report
+from tests.worker.states import state_of, step_of, steps_of
+
+WANTED = [Status.RUNNING, Status.WAITING, Status.NEEDS_HUMAN, Status.QUEUED]
+UNWANTED = [Status.CANCELLING, Status.SUCCEEDED, Status.FAILED]
+FINISH_SECONDS = 60.0
+ENDED = 1_090.0
+
+
+def decided(
+    phase: Phase,
+    *,
+    run: Status = Status.RUNNING,
+    attempt: str = "running",
+    cancelling: bool = False,
+    exit: Any = None,
+    tended: bool = True,
+    claimed: bool = True,
+    reported: bool = True,
+    now: float = ENDED + 1,
+    reason: str = "",
+) -> Action:
+    step = step_of(attempt, cancelling=cancelling)
+    state = state_of(run, steps=steps_of(step))
+    record = AttemptRecord(
+        attempt=step.last.id, claimed_at=1_000.0 if claimed else None, finish=report() if reported else None
+    )
+    seen = Observed(step.last.id, phase, exit, reason, tended)
+    return decide(state, step.last, record, seen, now, FINISH_SECONDS)
+
+
+@pytest.mark.parametrize("run", WANTED)
+def test_a_run_wants_its_attempts_while_it_lives(run: Status) -> None:
+    step = step_of("running")
+
+    assert is_wanted(state_of(run, steps=steps_of(step)), step.last)
+
+
+@pytest.mark.parametrize(("run", "cancelling"), [*((status, False) for status in UNWANTED), (Status.RUNNING, True)])
+def test_a_run_that_ends_or_cancels_a_step_does_not(run: Status, cancelling: bool) -> None:
+    step = step_of("running", cancelling=cancelling)
+
+    assert not is_wanted(state_of(run, steps=steps_of(step)), step.last)
+
+
+# --- Nothing there ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("attempt", "run", "cancelling", "expected"),
+    [
+        ("submitted", Status.RUNNING, False, Submit()),
+        ("submitted", Status.WAITING, False, Submit()),
+        ("submitted", Status.NEEDS_HUMAN, False, Submit()),
+        ("running", Status.WAITING, False, Close("lost", "its process is nowhere to be found")),
+        ("submitted", Status.CANCELLING, False, Close("cancelled", "cancelled before it started")),
+        ("submitted", Status.WAITING, True, Close("cancelled", "cancelled before it started")),
+        ("running", Status.CANCELLING, False, Close("cancelled", "cancelled before it started")),
+    ],
+)
+def test_an_attempt_of_which_nothing_is_there(attempt: str, run: Status, cancelling: bool, expected: Action) -> None:
+    assert decided(Phase.ABSENT, attempt=attempt, run=run, cancelling=cancelling, reported=False) == expected
+
+
+# --- Alive ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phase", [Phase.STARTING, Phase.RUNNING])
+@pytest.mark.parametrize("attempt", ["submitted", "running"])
+@pytest.mark.parametrize("tended", [True, False])
+def test_what_is_not_wanted_is_cancelled_again_and_again(phase: Phase, attempt: str, tended: bool) -> None:
+    assert decided(phase, attempt=attempt, run=Status.CANCELLING, tended=tended) == Cancel()
+    assert decided(phase, attempt=attempt, cancelling=True, tended=tended) == Cancel()
+
+
+@pytest.mark.parametrize(
+    ("phase", "attempt", "tended", "claimed", "expected"),
+    [
+        (Phase.STARTING, "submitted", True, False, Nothing()),
+        (Phase.STARTING, "submitted", True, True, Nothing()),
+        (Phase.STARTING, "submitted", False, False, Submit()),
+        (Phase.RUNNING, "submitted", True, True, Started()),
+        (Phase.RUNNING, "submitted", True, False, Nothing()),
+        (Phase.RUNNING, "submitted", False, True, Submit()),
+        (Phase.RUNNING, "running", True, True, Nothing()),
+        (Phase.RUNNING, "running", False, True, Submit()),
+    ],
+)
+def test_what_lives_is_tended_and_told_of_once(
+    phase: Phase, attempt: str, tended: bool, claimed: bool, expected: Action
+) -> None:
+    assert decided(phase, attempt=attempt, tended=tended, claimed=claimed, reported=False) == expected
+
+
+# --- Over -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("exit", "expected"),
+    [
+        (exit_record(0), Close("succeeded", "exit code 0")),
+        (exit_record(1), Close("failed", "exit code 1")),
+        (exit_record(137, "signalled", signal=9), Close("failed", "signal 9: it was killed from outside, or by ")),
+        (exit_record(143, "deadline", signal=15), Close("failed", "deadline: it ran longer than its deadline")),
+        (exit_record(0, "deadline"), Close("failed", "deadline: it ran longer than its deadline")),
+        (exit_record(127, "start_failed"), Close("failed", "its command could not be started (exit code 127)")),
+        (exit_record(143, "cancelled", signal=15), Close("cancelled", "cancelled")),
+        (exit_record(0, "cancelled"), Close("cancelled", "cancelled")),
+        (exit_record(None, "shim_lost"), Close("lost", "shim_lost")),
+        (exit_record(None, "not_claimed"), Close("lost", "not_claimed")),
+    ],
+)
+@pytest.mark.parametrize("run", [Status.WAITING, Status.CANCELLING])
+def test_how_it_ended_follows_from_its_exit_record(exit: Any, expected: Close, run: Status) -> None:
+    action = decided(Phase.FINISHED, exit=exit, run=run)
+
+    assert isinstance(action, Close)
+    assert action.outcome == expected.outcome
+    assert action.reason.startswith(expected.reason)
+
+
+@pytest.mark.parametrize(
+    ("reported", "seconds_since", "tended", "expected"),
+    [
+        (False, 1.0, True, Nothing()),
+        (False, 1.0, False, Submit()),
+        (False, 59.9, True, Nothing()),
+        (False, 60.0, True, Close("succeeded", "exit code 0")),
+        (False, 60.0, False, Close("succeeded", "exit code 0")),
+        (True, 0.0, True, Close("succeeded", "exit code 0")),
+        (True, 0.0, False, Close("succeeded", "exit code 0")),
+    ],
+)
+def test_the_log_is_waited_for_but_not_for_ever(
+    reported: bool, seconds_since: float, tended: bool, expected: Action
+) -> None:
+    now = ENDED + seconds_since
+
+    assert decided(Phase.FINISHED, exit=exit_record(0), reported=reported, tended=tended, now=now) == expected
+
+
+@pytest.mark.parametrize("run", [Status.WAITING, Status.CANCELLING])
+@pytest.mark.parametrize("attempt", ["submitted", "running"])
+@pytest.mark.parametrize(
+    ("reason", "said"), [("the node is gone", "the node is gone"), ("", "its process is gone without a word")]
+)
+def test_what_is_lost_is_closed_as_lost(run: Status, attempt: str, reason: str, said: str) -> None:
+    assert decided(Phase.LOST, run=run, attempt=attempt, reason=reason, reported=False) == Close("lost", said)
+
+
+def test_every_phase_has_a_verdict() -> None:
+    for phase in Phase:
+        assert decided(phase, exit=exit_record(0)) is not None
