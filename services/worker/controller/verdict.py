@@ -67,10 +67,8 @@ def decide(
             return Submit() if attempt.status == "submitted" else Close("lost", "its process is nowhere to be found")
         case Phase.STARTING | Phase.RUNNING:
             return _living(attempt, record, seen, wanted)
-        case Phase.FINISHED:
-            return _finished(record, seen, now, finish_seconds)
-        case Phase.LOST:
-            return Close("lost", seen.reason or "its process is gone without a word")
+        case Phase.FINISHED | Phase.LOST:
+            return _over(record, seen, now, finish_seconds)
 
 
 def _living(attempt: Attempt, record: AttemptRecord, seen: Observed, wanted: bool) -> Action:
@@ -83,11 +81,15 @@ def _living(attempt: Attempt, record: AttemptRecord, seen: Observed, wanted: boo
     return Nothing()
 
 
-def _finished(record: AttemptRecord, seen: Observed, now: float, finish_seconds: float) -> Action:
-    assert seen.exit is not None, "a finished attempt has an exit record"
+def _over(record: AttemptRecord, seen: Observed, now: float, finish_seconds: float) -> Action:
+    if seen.exit is None:
+        return Close("lost", seen.reason or "its process is gone without a word")
     if record.finish is None and now < seen.exit.finished + finish_seconds:
+        # What it wrote is worth having, whatever became of it.
         return Nothing() if seen.tended else Submit()
     reason = seen.exit.reason
+    if seen.phase is Phase.LOST:
+        return Close("lost", seen.reason or reason)
     if reason is ExitReason.CANCELLED:
         return Close("cancelled", "cancelled")
     if reason in _LOST:

@@ -161,3 +161,18 @@ def test_what_is_lost_is_closed_as_lost(run: Status, attempt: str, reason: str, 
 def test_every_phase_has_a_verdict() -> None:
     for phase in Phase:
         assert decided(phase, exit=exit_record(0)) is not None
+
+
+@pytest.mark.parametrize(
+    ("tended", "reported", "now", "expected"),
+    [
+        (True, False, ENDED + 1, Nothing()),
+        (False, False, ENDED + 1, Submit()),
+        (True, True, ENDED + 1, Close("lost", "shim_lost")),
+        (True, False, ENDED + FINISH_SECONDS + 1, Close("lost", "shim_lost")),
+    ],
+)
+def test_what_a_lost_attempt_wrote_is_waited_for(tended: bool, reported: bool, now: float, expected: Action) -> None:
+    ended = exit_record(None, "shim_lost", finished=ENDED)
+
+    assert decided(Phase.LOST, exit=ended, tended=tended, reported=reported, now=now) == expected
