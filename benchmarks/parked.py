@@ -39,7 +39,7 @@ def _park(stand: Stand, number: int) -> str:
     state = store.state(run)
     begin = ev.StatusChanged(source=state.status, target=Status.RUNNING)
     park = ev.StatusChanged(source=Status.RUNNING, target=Status.NEEDS_HUMAN, reason=Reason.ASKED)
-    said = Talk(1, -1, {"role": "assistant", "content": "What shall I do?"})
+    said = Talk(0, -1, {"role": "assistant", "content": "What shall I do?"})
     store.append(lease, state, Draft((begin, park, ev.Parked(wait=Wait(kind="message"))), (said,)), release=True)
     return run
 
