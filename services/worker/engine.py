@@ -13,6 +13,7 @@ from typing import assert_never
 import structlog
 
 from services.core import events as ev
+from services.core.artifacts import ArtifactStoreUnavailable
 from services.core.errors import Fenced, RunNotFound, StoreUnavailable
 from services.core.faults import reach
 from services.core.hints import Hints
@@ -29,6 +30,9 @@ from services.worker.shell import Interrupted, Shell
 from services.worker.turn import ModelTurn
 
 log = structlog.get_logger()
+
+# Each slice may have paid for a model call before it finds that it cannot keep the reply.
+_AWAY_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Engine:
             session = Session(self.store, held, self.draining)
             if held.lease.is_inherited:
                 settle_leftovers(self.turn.ledger, self.store, session.state)
-            self._work(session, held.lease.strikes)
+            self._work_while_it_can(session, held.lease.strikes)
             return session.state.status
         except (Fenced, RunNotFound) as error:
             log.warning("slice_fenced", run=run, error=str(error))
@@ -73,8 +77,20 @@ class Engine:
         except StoreUnavailable as error:
             log.warning("slice_lost_its_store", run=run, error=str(error))
             return "store_unavailable"
+        except ArtifactStoreUnavailable as error:
+            log.warning("slice_lost_its_artifacts", run=run, error=str(error))
+            self.store.release(held.lease)
+            return "store_unavailable"
         finally:
             self.keeper.drop(held)
+
+    def _work_while_it_can(self, session: Session, strikes: int) -> None:
+        """Work; where the artifact store is away, give the run back for a while, which is no strike against it."""
+        try:
+            self._work(session, strikes)
+        except ArtifactStoreUnavailable as error:
+            log.warning("slice_lost_its_artifacts", run=session.run, error=str(error))
+            session.write(lambda _: Draft(()), release=True, wake_in=_AWAY_SECONDS)
 
     def _work(self, session: Session, strikes: int) -> None:
         first_turn, started = session.state.turn, time.monotonic()

@@ -103,6 +103,13 @@ STORIES: dict[str, dict[str, Any]] = {
         calls("bash", call("bash", command="sleep 0.2; rm -f a.txt"), command="rm -f a.txt"),
         FINISH,
     ),
+    "big": story(calls("write", path="big.txt", content="x" * 20_000), FINISH),
+    "peeks": story(
+        calls("submit_step", name="train", command="python train.py", deadline_minutes=6),
+        calls("wait_for_steps", steps=["train"], max_minutes=0.005),
+        calls("wait_for_steps", steps=["train"], max_minutes=5),
+        FINISH,
+    ),
     "litters": story(calls("bash", command="touch a b c d; echo littered"), FINISH),
     "trains": story(
         calls("submit_step", name="train", command="python train.py", deadline_minutes=6),

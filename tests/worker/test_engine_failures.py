@@ -1,12 +1,13 @@
 """A provider that refuses, breaks off, hangs or talks rubbish: each ends well, or ends with its own reason."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from services.core import events as ev
 from services.core.lifecycle import Reason, Status
-from tests.worker.conftest import OpenWorkshop
+from tests.worker.conftest import Moments, OpenWorkshop
 from tests.worker.workshop import Workshop
 
 
@@ -178,6 +179,25 @@ def test_a_run_whose_every_call_kills_its_worker_ends(workshop: Workshop) -> Non
 
     assert (state.status, state.reason, state.exit_code) == (Status.FAILED, Reason.MODEL_UNAVAILABLE, 3)
     assert state.spend.calls == 8
+
+
+def test_an_artifact_store_that_is_away_is_waited_out(workshop: Workshop, moments: Moments, tmp_path: Path) -> None:
+    store, away = tmp_path / "artifacts", tmp_path / "away"
+
+    def lose() -> None:
+        store.rename(away)
+        store.write_text("no directory")
+
+    run = workshop.accept("big")
+    moments.once("worker.model_replied", lose)
+    for _ in range(7):
+        # It comes to nothing each time, and is no strike against the run.
+        assert workshop.advance(run) == "running"
+    store.unlink()
+    away.rename(store)
+
+    assert workshop.drive(run).status is Status.SUCCEEDED
+    assert workshop.workspace.read(workshop.state(run).snapshot, "big.txt") == b"x" * 20_000
 
 
 def test_a_run_cancelled_after_its_worker_died_in_a_call_is_charged_too(open_workshop: OpenWorkshop) -> None:

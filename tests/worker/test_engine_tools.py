@@ -163,6 +163,18 @@ def test_a_run_that_waits_for_a_step_is_parked_until_it_is_over(workshop: Worksh
     assert workshop.path_of(run) == ["running", "waiting", "running", "succeeded"]
 
 
+def test_a_wait_whose_time_is_over_is_answered_with_the_progress(workshop: Workshop) -> None:
+    run = workshop.accept("peeks")
+    workshop.drive(run, waits)
+
+    state = workshop.drive(run, lambda state: state.turn == 3 and waits(state))
+
+    assert workshop.answers(run)[1].startswith("The wait ended because 0.005 minutes are over")
+    assert workshop.path_of(run) == ["running", "waiting", "running", "waiting"]
+    workshop.close(state.steps["train"].last.id)
+    assert workshop.drive(run).status is Status.SUCCEEDED
+
+
 def test_a_message_interrupts_the_wait_and_is_read(workshop: Workshop) -> None:
     run = workshop.accept("trains")
     workshop.drive(run, waits)
