@@ -29,10 +29,12 @@ def main() -> int:
     figures: list[Figure] = []
     for name in options.names or BENCHMARKS:
         print(f"… {name}", file=sys.stderr, flush=True)
-        figures += BENCHMARKS[name]()
+        measured = BENCHMARKS[name]()
+        print(table(measured), file=sys.stderr, flush=True)
+        figures += measured
+        write(figures, options.json)
     print(machine())
     print(table(figures))
-    write(figures, options.json)
     return 0
 
 

@@ -30,7 +30,7 @@ def measure() -> list[Figure]:
 
 
 def _run(stand: Stand, turns: int) -> str:
-    body = {"goal": f"turns={turns}", "model": "scripted/echo"}
+    body = {"goal": f"turns={turns}", "model": "scripted/echo", "limits": {"turns": 1_000}}
     with httpx.Client(base_url=stand.url, headers=stand.headers, timeout=90) as client:
         run = str(client.post("/v1/runs", json=body).raise_for_status().json()["run"])
         deadline = time.monotonic() + _LONGEST_SECONDS
