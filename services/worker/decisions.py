@@ -92,7 +92,7 @@ def next_action(state: RunState, talk: Sequence[Talk], now: float, strikes: int,
         return Resume()
     if state.status is Status.NEEDS_HUMAN:
         return Leave(max(0.0, state.ends_at - now))
-    return _running(state, talk, slice_is_over)
+    return _running(state, talk, now, slice_is_over)
 
 
 def _ending(state: RunState) -> Action:
@@ -101,7 +101,7 @@ def _ending(state: RunState) -> Action:
     return Leave(_CANCEL_POLL_SECONDS) if state.live_attempts() else End()
 
 
-def _running(state: RunState, talk: Sequence[Talk], slice_is_over: bool) -> Action:
+def _running(state: RunState, talk: Sequence[Talk], now: float, slice_is_over: bool) -> Action:
     if state.model_call is not None:
         return Settle()
     if state.open_calls:
@@ -115,6 +115,9 @@ def _running(state: RunState, talk: Sequence[Talk], slice_is_over: bool) -> Acti
         return AskHuman(Reason.ATTEMPTS_EXHAUSTED, detail)
     if is_text_only(talk) and not has_unread(talk):
         return AskHuman(Reason.ASKED, _question(talk))
+    if state.wait is not None and state.wait.kind == "model" and state.wait.until and now < state.wait.until:
+        # A message woke the run before the time at which the provider may be asked again.
+        return Leave(state.wait.until - now)
     return Yield() if slice_is_over else Ask()
 
 

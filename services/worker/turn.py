@@ -68,7 +68,7 @@ class ModelTurn:
 
         After a failure that can pass, the run is parked and the lease released; the caller sees the status.
         """
-        seen = len(session.talk)
+        seen, spend = len(session.talk), session.state.spend
         messages = self._messages(session)
         reserved = self._reservation(session.state, messages)
         if isinstance(reserved, WindUp):
@@ -81,8 +81,10 @@ class ModelTurn:
         reach("worker.reserved")
 
         def request(state: RunState) -> Draft | None:
-            # What has been said since would stand before a reply that never saw it: the question is put together anew.
-            return _request(state, call, reserved, messages, session.talk) if len(session.talk) == seen else None
+            # What was said since would stand before a reply that never saw it, and what was spent since is not counted.
+            if len(session.talk) != seen or state.spend != spend:
+                return None
+            return _request(state, call, reserved, messages, session.talk)
 
         if not session.write(request):
             self.ledger.settle(session.state.tenant, f"model:{call}", 0)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from services.core.lifecycle import Reason, Status
-from services.core.records import Limits, RunState
+from services.core.records import Limits, RunState, Wait
 from services.core.store import Talk
 from services.worker.decisions import (
     Action,
@@ -135,6 +135,20 @@ def test_the_earlier_rule_wins(
 )
 def test_text_alone_needs_a_person_until_one_has_spoken(talk: Sequence[Talk], expected: Action) -> None:
     assert decided(state_of(turn=1), talk) == expected
+
+
+@pytest.mark.parametrize(
+    ("wait", "expected"),
+    [
+        (Wait(kind="model", until=NOW + 30), Leave(30.0)),
+        (Wait(kind="model", until=NOW), Ask()),
+        (Wait(kind="model", until=NOW - 30), Ask()),
+        (Wait(kind="steps", steps=("train",), until=NOW + 30), Ask()),
+        (Wait(kind="message"), Ask()),
+    ],
+)
+def test_a_message_does_not_make_a_provider_be_asked_too_early(wait: Wait, expected: Action) -> None:
+    assert decided(state_of(wait=wait, turn=1), (said(0),)) == expected
 
 
 def test_a_step_that_used_up_its_attempts_needs_a_person() -> None:

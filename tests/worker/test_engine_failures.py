@@ -89,6 +89,18 @@ def test_a_provider_that_asks_to_wait_is_waited_for_without_a_slot(workshop: Wor
     assert all(later - earlier >= 0.4 for earlier, later in pairwise(times[:3]))
 
 
+def test_a_message_does_not_cut_short_what_the_provider_asked_for(workshop: Workshop) -> None:
+    run = workshop.accept("limited")
+    workshop.advance(run)
+    workshop.say(run, "Hurry.")
+
+    state = workshop.drive(run)
+
+    assert state.status is Status.SUCCEEDED
+    times = [event.time for event in workshop.store.events(run) if event.event_type == "llm_request"]
+    assert all(later - earlier >= 0.4 for earlier, later in pairwise(times[:3]))
+
+
 def test_a_model_that_never_answers_is_given_up_in_time_and_asked_again(open_workshop: OpenWorkshop) -> None:
     workshop = open_workshop(model_first_byte_seconds=0.5)
     run = workshop.accept("hangs")
