@@ -6,6 +6,7 @@ line (`service`, `directory`, `log`, `environment`), and answers each with the p
 """
 
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -22,13 +23,23 @@ from tests.crash import faulty
 from tests.servers import bound_to_us
 
 _PR_SET_PDEATHSIG = 1
+# The services, and what they would import as they go.
 _MODULES = (
-    "celery.apps.worker",
-    "kombu.transport.redis",
-    "litellm",
     "services.api.__main__",
     "services.worker.__main__",
     "services.worker.controller.__main__",
+    "celery.apps.worker",
+    "celery.concurrency.thread",
+    "celery.fixups.django",
+    "celery.worker.autoscale",
+    "celery.worker.components",
+    "celery.worker.consumer",
+    "celery.worker.control",
+    "httpcore",
+    "kombu.transport.redis",
+    "litellm.litellm_core_utils.default_encoding",
+    "openai.resources.beta",
+    "openai.resources.chat",
 )
 
 
@@ -80,6 +91,9 @@ def _import_everything() -> None:
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     for name in _MODULES:
         importlib.import_module(name)
+    # What is here stays: no fork need ever look at it, let alone copy it, to find what is garbage.
+    gc.collect()
+    gc.freeze()
 
 
 def _say(text: str | int) -> None:

@@ -97,8 +97,8 @@ ALWAYS = {
     "api.segment_written",
     "api.run_created",
 }
-# How often a worker writes to the log in an undisturbed story.
-APPENDS = 40
+# How often a worker at least writes to the log in an undisturbed story.
+APPENDS = 36
 
 
 def name_of(value: Scenario | Fault) -> str:
