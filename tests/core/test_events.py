@@ -93,7 +93,6 @@ def test_a_kind_of_a_newer_version_is_shown_as_it_stands_and_changes_nothing() -
     assert event.wire()["data"] == {"to": "mars"}
 
 
-
 def test_events_are_frozen() -> None:
     data: Any = message()
     with pytest.raises(ValueError, match="frozen"):
