@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.fleet import Fleet
+from tests.crash.fleet import LEASE_SECONDS, Fleet
 from tests.crash.nursery import Nursery
 from tests.crash.plan import Fault
 from tests.crash.story import PLAYBOOKS
@@ -47,13 +47,14 @@ def model_url() -> Iterator[str]:
 def fleet_of(
     tmp_path: Path, redis_server: RedisServer, nursery: Nursery, model_url: str, request: pytest.FixtureRequest
 ) -> Iterator[FleetMaker]:
-    """Make the test's fleet: `fleet_of(*faults, services=…)`. It ends with the test."""
+    """Make the test's fleet: `fleet_of(*faults, services=…, lease_seconds=…)`. It ends with the test."""
     fleets: list[Fleet] = []
     request.node.stash[_FLEETS] = fleets
     with ExitStack() as stack:
 
-        def make(*faults: Fault, services: tuple[str, ...] = EVERYTHING) -> Fleet:
-            fleet = stack.enter_context(Fleet(tmp_path, redis_server, nursery, model_url, services, faults))
+        def make(*faults: Fault, services: tuple[str, ...] = EVERYTHING, lease_seconds: float = LEASE_SECONDS) -> Fleet:
+            fleet = Fleet(tmp_path, redis_server, nursery, model_url, services, faults, lease_seconds)
+            stack.enter_context(fleet)
             fleets.append(fleet)
             return fleet
 

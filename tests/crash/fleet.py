@@ -52,6 +52,7 @@ class Fleet:
         model_url: str,
         services: Sequence[str],
         faults: Sequence[Fault] = (),
+        lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         self.directory = directory
         self.redis = server
@@ -66,12 +67,12 @@ class Fleet:
         self.logs = LogStore(self.client, self.keys, self.artifacts)
         self.api_port = free_port()
         self.restarts = 0
-        self._attempts = directory / "state" / "attempts"
+        self.state = directory / "state"
         self._stack = ExitStack()
         self.runs: list[str] = []
         self._nursery = nursery
         self._wanted = set(services)
-        self._environment = self._settings(model_url)
+        self._environment = self._settings(model_url, lease_seconds)
         self._processes: dict[str, Process] = {}
 
     def __enter__(self) -> Self:
@@ -152,11 +153,11 @@ class Fleet:
 
     def attempt(self, attempt: str) -> AttemptProcesses:
         """The processes of an attempt."""
-        return AttemptProcesses(self._attempts / attempt)
+        return AttemptProcesses(self.state / "attempts" / attempt)
 
     def attempts(self) -> list[AttemptProcesses]:
         """The processes of every attempt there is."""
-        return [AttemptProcesses(path) for path in sorted(self._attempts.glob("[a-z]*"))]
+        return [AttemptProcesses(path) for path in sorted((self.state / "attempts").glob("[a-z]*"))]
 
     def broker(self) -> redis.Redis:
         """The database with Celery's queue. Connects anew."""
@@ -199,14 +200,14 @@ class Fleet:
         pid = self._nursery.bear(service, self.plan.directory, log, self._environment)
         self._processes[service] = Process(pid)
 
-    def _settings(self, model_url: str) -> dict[str, str]:
+    def _settings(self, model_url: str, lease_seconds: float) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("COHORT_")}
         ours = {
             "redis_url": self.redis.url_of(0),
             "broker_url": self.redis.url_of(1),
             "shards": SHARDS,
             "artifact_url": f"file://{self.directory}/artifacts",
-            "state_dir": self.directory / "state",
+            "state_dir": self.state,
             "runner_secret": SECRET,
             "api_port": self.api_port,
             "api_url": self.api_url,
@@ -216,7 +217,7 @@ class Fleet:
             "price_completion": 2.0,
             "local_price_per_hour": 36.0,
             "worker_slots": SLOTS,
-            "lease_seconds": LEASE_SECONDS,
+            "lease_seconds": lease_seconds,
             "sweep_seconds": 0.2,
             "leader_seconds": 1,
             "finish_seconds": 30,

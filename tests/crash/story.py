@@ -115,11 +115,21 @@ def ended(fleet: Fleet, *runs: str) -> Callable[[], bool]:
     """The condition that all of `runs` are over and archived, and nothing works for them any more."""
 
     def is_so() -> bool:
-        if not all(fleet.store.state(run).status.is_final for run in runs) or set(runs) & set(fleet.store.ended()):
+        states = [fleet.store.state(run) for run in runs]
+        if not all(state.status.is_final for state in states) or set(runs) & set(fleet.store.ended()):
+            return False
+        if any(left_over(fleet, state) for state in states):
             return False
         return not any(run in command for command in fleet.strays().values() for run in runs)
 
     return is_so
+
+
+def left_over(fleet: Fleet, state: RunState) -> list[Path]:
+    """Directories of a run that is over. An attempt whose log did not arrive whole keeps its own."""
+    attempts = [attempt for step in state.steps.values() for attempt in step.attempts if attempt.log_complete]
+    places = [fleet.state / "runs" / state.run, *(fleet.state / "attempts" / attempt.id for attempt in attempts)]
+    return [place for place in places if place.exists()]
 
 
 def went_well(fleet: Fleet, *runs: str) -> None:
@@ -183,8 +193,9 @@ def log_is_the_programs(fleet: Fleet, attempt: Attempt) -> None:
         assert kept == expected, f"the log differs: {len(kept)} bytes instead of {len(expected)}"
         assert attempt.log_complete, "the log is whole and not said to be"
         assert attempt.gap_bytes == 0
-    else:
-        assert expected.startswith(kept), "the log holds what the program never wrote"
+        return
+    assert expected.startswith(kept), "the log holds what the program never wrote"
+    assert not (attempt.log_complete and attempt.gap_bytes)
 
 
 def artifacts_are_there(fleet: Fleet, state: RunState) -> None:

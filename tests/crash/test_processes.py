@@ -15,9 +15,10 @@ def test_a_program_that_is_killed_is_the_agents_to_mend(fleet_of: FleetMaker) ->
     fleet.let_programs_go()
     fleet.until(story.ended(fleet, run))
     story.went_well(fleet, run)
-    first, second = fleet.store.state(run).steps["train"].attempts
-    assert (first.status, second.status) == ("failed", "succeeded")
+    assert attempts(fleet, run) == ["failed", "succeeded"]
+    first = fleet.store.state(run).steps["train"].attempts[0]
     assert "signal 9" in first.reason
+    assert (first.log_bytes, first.log_complete) == (half(run), True)
 
 
 def test_a_sidecar_that_is_killed_costs_no_byte(fleet_of: FleetMaker) -> None:
@@ -66,6 +67,9 @@ def test_a_step_whose_machine_dies_is_tried_again(fleet_of: FleetMaker) -> None:
     fleet.until(story.ended(fleet, run))
     story.went_well(fleet, run)
     assert attempts(fleet, run) == ["lost", "succeeded"]
+    first = fleet.store.state(run).steps["train"].attempts[0]
+    assert first.log_bytes + first.gap_bytes == half(run)
+    assert first.log_complete == (first.log_bytes == half(run))
 
 
 def in_the_middle_of_its_step(fleet: Fleet) -> str:
@@ -74,6 +78,11 @@ def in_the_middle_of_its_step(fleet: Fleet) -> str:
     run = story.begin(fleet)
     story.until_begun(fleet, run)
     return run
+
+
+def half(run: str) -> int:
+    """How many bytes the first attempt's program writes before it is held."""
+    return len(story.program().log_of(f"{run}-train-1")[0])
 
 
 def attempts(fleet: Fleet, run: str) -> list[str]:
