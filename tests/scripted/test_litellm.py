@@ -13,12 +13,6 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import litellm
 
-pytestmark = [
-    # litellm's own records make pydantic complain each time one is built first.
-    pytest.mark.filterwarnings("ignore::UserWarning:pydantic"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:litellm"),
-]
-
 TOOLS = [
     {"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": {}}}}
     for name in ("bash", "read")
