@@ -186,6 +186,8 @@ def pid_of_redis(port: int) -> int | None:
     """The process that answers on `port` once its data is loaded: a port may have been taken by somebody else."""
     with redis.Redis(port=port, socket_timeout=2, socket_connect_timeout=2) as client:
         try:
+            # Refused while it loads; INFO is not.
+            client.exists("anything")
             return int(client.info("server")["process_id"])
         except redis.RedisError:
             return None
