@@ -1,5 +1,6 @@
 """What every test may ask for: a real Redis of its own, and the store on top of it."""
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,12 @@ from services.core.redis import Client, connect
 from services.core.store import RunStore
 from tests.servers import EmbeddedRedis, RedisCluster, RedisServer
 from tests.servers import wait_until as _wait_until
+
+
+def pytest_configure() -> None:
+    """Make Ctrl-C count again: a shell that runs us in the background has it ignored, by every program we start too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
