@@ -98,13 +98,16 @@ class Shell:
         shim that comes too late finds it cancelled.
         """
         place = self._place(run, call)
-        was_placed = place.exists()
+        if not place.exists():
+            # Nor is a working copy looked at: there may be none yet, and a command beside this one has to lay it.
+            place.mkdir(parents=True, exist_ok=True)
+            Spool(place).cancel()
+            return None
         seen = time.monotonic()
 
         def is_alive() -> bool:
-            return is_held(Spool(place).shim_lock) or (was_placed and time.monotonic() < seen + _START_SECONDS)
+            return is_held(Spool(place).shim_lock) or time.monotonic() < seen + _START_SECONDS
 
-        place.mkdir(parents=True, exist_ok=True)
         with self._checkout(run, None) as checkout:
             ended = self._await(place, stop, is_alive)
             if ended is None:

@@ -31,6 +31,8 @@ from tests.servers import RedisServer, free_port
 T = TypeVar("T")
 
 LEASE_SECONDS = 1.0
+# A service with this in its name is on a machine of its own, which is gone for good when it dies.
+AWAY = "-away"
 SHARDS = 3
 SECRET = "only-for-tests"
 SLOTS = 8
@@ -123,7 +125,7 @@ class Fleet:
         self.plan.note_redis(self.redis.pid)
         for service in sorted(self._wanted):
             process = self._processes.get(service)
-            if process is None or not process.is_alive:
+            if process is None or not (process.is_alive or service.endswith(AWAY)):
                 self._start(service)
 
     def until(self, condition: Callable[[], T | None], timeout: float = 60.0, message: str = "") -> T:
@@ -197,7 +199,10 @@ class Fleet:
             self.restarts += 1
             assert self.restarts < MOST_RESTARTS, f"{service} dies again and again:\n{self.log_of(service)[-2000:]}"
         log = self.directory / f"{service}.log"
-        pid = self._nursery.bear(service, self.plan.directory, log, self._environment)
+        environment = dict(self._environment)
+        if service.endswith(AWAY):
+            environment["COHORT_STATE_DIR"] = str(self.directory / "away")
+        pid = self._nursery.bear(service, self.plan.directory, log, environment)
         self._processes[service] = Process(pid)
 
     def _settings(self, model_url: str, lease_seconds: float) -> dict[str, str]:

@@ -4,6 +4,7 @@ from services.core import keys
 from tests.crash import story
 from tests.crash.conftest import EVERYTHING, FleetMaker
 from tests.crash.fleet import Fleet
+from tests.crash.plan import Fault
 
 RESTARTS = 3
 
@@ -70,6 +71,17 @@ def test_a_step_whose_machine_dies_is_tried_again(fleet_of: FleetMaker) -> None:
     first = fleet.store.state(run).steps["train"].attempts[0]
     assert first.log_bytes + first.gap_bytes == half(run)
     assert first.log_complete == (first.log_bytes == half(run))
+
+
+def test_a_command_whose_machine_is_gone_is_not_repeated(fleet_of: FleetMaker) -> None:
+    fault = Fault("worker", "worker.command_started")
+    fleet = fleet_of(fault, services=("api", "controller", "worker-away"))
+    run = story.begin(fleet, "jotting")
+    fleet.until(lambda: fleet.plan.has_happened(fault))
+    fleet.want("api", "controller", "worker-2")
+    fleet.until(story.ended(fleet, run))
+    story.went_well(fleet, run)
+    assert "outcome unknown" in str(story.events_of(fleet, run))
 
 
 def in_the_middle_of_its_step(fleet: Fleet) -> str:
