@@ -11,7 +11,8 @@ from services.core.records import MICRODOLLARS, RunState
 from services.core.store import Talk
 from services.worker.conversation import has_unread, is_text_only, last_word
 
-_POISON_STRIKES = 5
+# Low enough to spare the fleet, high enough that a day of dying workers is not held against a run.
+_POISON_STRIKES = 10
 
 
 @dataclass(frozen=True)

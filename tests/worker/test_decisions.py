@@ -88,8 +88,8 @@ def test_time_is_up_at_the_earlier_of_deadline_and_minutes(deadline: float | Non
     assert isinstance(decided(state_of(deadline=deadline), now=now), WindUp) is is_up
 
 
-@pytest.mark.parametrize(("strikes", "ends"), [(0, False), (4, False), (5, True), (9, True)])
-def test_a_run_that_kills_five_workers_in_a_row_is_given_up(strikes: int, ends: bool) -> None:
+@pytest.mark.parametrize(("strikes", "ends"), [(0, False), (9, False), (10, True), (12, True)])
+def test_a_run_that_kills_ten_workers_in_a_row_is_given_up(strikes: int, ends: bool) -> None:
     action = decided(state_of(), strikes=strikes)
 
     assert isinstance(action, WindUp) is ends
