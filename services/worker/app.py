@@ -7,6 +7,7 @@ the slices under way; what does not end in time is picked up by another worker w
 import os
 import platform
 import warnings
+from contextlib import ExitStack
 from typing import Any
 
 import structlog
@@ -29,6 +30,7 @@ from services.core.store import RunStore
 from services.core.workspace import Workspace
 from services.worker.calls import Calls
 from services.worker.engine import Engine, Slice
+from services.worker.housekeeping import Housekeeper
 from services.worker.leases import LeaseKeeper
 from services.worker.model import Limits, LitellmModel, Model
 from services.worker.prices import Price
@@ -38,6 +40,8 @@ from services.worker.tools.tool import Desk
 from services.worker.turn import ModelTurn
 
 log = structlog.get_logger()
+
+_HOUSEKEEPING_SECONDS = 60.0
 
 
 def build_engine(settings: WorkerSettings, keeper: LeaseKeeper, store: RunStore, model: Model, app: Celery) -> Engine:
@@ -88,7 +92,8 @@ def serve(settings: WorkerSettings) -> None:
     app = celery_app(settings.broker_url)
     store = build_store(settings)
     registry = CollectorRegistry()
-    with LeaseKeeper(store, settings.lease_seconds) as keeper:
+    with ExitStack() as stack:
+        keeper = stack.enter_context(LeaseKeeper(store, settings.lease_seconds))
         engine = build_engine(settings, keeper, store, build_model(settings), app)
         slices = Counter("cohort_worker_slices", "Slices by what came of them.", ["outcome"], registry=registry)
         Gauge("cohort_worker_leases", "Leases held by this process.", registry=registry).set_function(keeper.count)
@@ -96,6 +101,8 @@ def serve(settings: WorkerSettings) -> None:
         @app.task(name=TASK)  # type: ignore[untyped-decorator]
         def advance(run: str) -> None:
             slices.labels(engine.advance(run)).inc()
+
+        stack.enter_context(Housekeeper(store, engine.shell, _HOUSEKEEPING_SECONDS))
 
         if settings.worker_metrics_port:
             start_http_server(settings.worker_metrics_port, registry=registry)

@@ -82,6 +82,7 @@ class Calls:
         reach(f"worker.tool_done.{tool.name}")
         if outcome.finished is not None:
             # Before the end is on record: nobody takes up a run that is over, so nobody would clear it away.
+            session.held.check()
             self.desk.shell.close(session.run)
         session.write(lambda state: self._answered(state, tool, open_call, outcome))
         reach("worker.tool_recorded")

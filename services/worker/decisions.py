@@ -12,7 +12,7 @@ from services.core.store import Talk
 from services.worker.conversation import has_unread, is_text_only, last_word
 
 # Low enough to spare the fleet, high enough that a day of dying workers is not held against a run.
-_POISON_STRIKES = 10
+POISON_STRIKES = 10
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def next_action(state: RunState, talk: Sequence[Talk], now: float, strikes: int,
         return _ending(state)
     if now >= state.ends_at:
         return WindUp(Reason.DEADLINE, "the run's time is up")
-    if strikes >= _POISON_STRIKES:
+    if strikes >= POISON_STRIKES:
         return WindUp(Reason.POISON, f"{strikes} workers in a row died on this run without getting any further")
     if state.status is Status.QUEUED:
         return Begin()

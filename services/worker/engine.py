@@ -23,6 +23,7 @@ from services.core.store import Draft, Refused, RunStore, Talk
 from services.worker import decisions as do
 from services.worker.calls import Calls, last_events
 from services.worker.conversation import has_unread
+from services.worker.housekeeping import clear_if_over
 from services.worker.leases import LeaseKeeper
 from services.worker.session import Session
 from services.worker.settling import settle_leftovers
@@ -73,6 +74,7 @@ class Engine:
             return session.state.status
         except (Fenced, RunNotFound) as error:
             log.warning("slice_fenced", run=run, error=str(error))
+            self._clear_if_over(run)
             return "fenced"
         except StoreUnavailable as error:
             log.warning("slice_lost_its_store", run=run, error=str(error))
@@ -83,6 +85,13 @@ class Engine:
             return "store_unavailable"
         finally:
             self.keeper.drop(held)
+
+    def _clear_if_over(self, run: str) -> None:
+        """Who slept through the end of a run may have laid files for it since."""
+        try:
+            clear_if_over(self.store, self.shell, run)
+        except StoreUnavailable as error:
+            log.warning("housekeeping_put_off", run=run, error=str(error))
 
     def _work_while_it_can(self, session: Session, strikes: int) -> None:
         """Work; where the artifact store is away, give the run back for a while, which is no strike against it."""

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,12 +116,17 @@ class Shell:
             self._collect(place)
             return self._with_changes(checkout, ended)
 
+    def runs(self) -> list[str]:
+        """The runs that have directories here."""
+        return sorted(path.name for path in self._directory.glob("*"))
+
     def close(self, run: str) -> None:
-        """Stop whatever still runs for `run` and remove its directories."""
+        """Stop whatever still runs for `run` and remove its directories. Another worker may be doing the same."""
         commands = self._directory / run / "commands"
         places = list(commands.glob("*"))
         for place in places:
-            Spool(place).cancel()
+            with suppress(FileNotFoundError):
+                Spool(place).cancel()
         for place in places:
             self._await(place, lambda: False, lambda place=place: _may_live(place))  # type: ignore[misc]
         for place in [place for place in self._started if place.parent == commands]:

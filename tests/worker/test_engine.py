@@ -4,6 +4,7 @@ from services.core import events as ev
 from services.core.lifecycle import Reason, Status
 from services.core.payload import INLINE_BYTES
 from services.core.records import Limits
+from services.worker.decisions import POISON_STRIKES
 from tests.scripted.server import ScriptedServer
 from tests.worker.conftest import Moments, OpenWorkshop
 from tests.worker.workshop import Workshop
@@ -185,10 +186,10 @@ def test_who_comes_second_finds_the_run_busy(workshop: Workshop) -> None:
     workshop.keeper.drop(held)  # type: ignore[arg-type]
 
 
-def test_a_run_that_kills_five_workers_in_a_row_is_given_up(workshop: Workshop) -> None:
+def test_a_run_that_kills_too_many_workers_in_a_row_is_given_up(workshop: Workshop) -> None:
     run = workshop.accept("hello")
     workshop.die_after_claim(run)
-    for _ in range(5):
+    for _ in range(POISON_STRIKES):
         workshop.die_after_claim(run)
 
     state = workshop.drive(run)
@@ -200,7 +201,7 @@ def test_a_run_that_got_further_meanwhile_is_no_poison(open_workshop: OpenWorksh
     workshop = open_workshop(slice_turns=4)
     run = workshop.accept("ten")
     for _ in range(2):
-        for _ in range(4):
+        for _ in range(POISON_STRIKES - 1):
             workshop.die_after_claim(run)
         assert workshop.advance(run) == "running"
 
