@@ -18,9 +18,10 @@ from tests.servers import wait_until as _wait_until
 
 
 def pytest_configure() -> None:
-    """Make Ctrl-C count again: a shell that runs us in the background has it ignored, by every program we start too."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Make Ctrl-C and a hang-up count again: whoever runs us may have them ignored, and so by all that we start."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -115,7 +115,10 @@ class RedisServer:
         def answers_or_is_gone() -> bool:
             return process.poll() is not None or pid_of_redis(port) == process.pid
 
-        wait_until(answers_or_is_gone, _START_SECONDS, f"redis-server answers: {self._log()}")
+        try:
+            wait_until(answers_or_is_gone, _START_SECONDS, "redis-server answers")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self._log()}") from None
         return process.poll() is None
 
     def _log(self) -> str:
@@ -186,8 +189,8 @@ def pid_of_redis(port: int) -> int | None:
     """The process that answers on `port` once its data is loaded: a port may have been taken by somebody else."""
     with redis.Redis(port=port, socket_timeout=2, socket_connect_timeout=2) as client:
         try:
-            # Refused while it loads; INFO is not.
-            client.exists("anything")
+            if client.info("persistence")["loading"]:
+                return None
             return int(client.info("server")["process_id"])
         except redis.RedisError:
             return None

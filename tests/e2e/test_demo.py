@@ -55,7 +55,7 @@ def test_an_interrupted_demo_leaves_no_process(tmp_path: Path) -> None:
     )
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("◆ step train, attempt 1 runs"):
+        if line.startswith("◆ train  epoch"):
             break
     pids = json.loads((home / "stack.json").read_text())["pids"]
     process.send_signal(signal.SIGINT)
