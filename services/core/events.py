@@ -1,7 +1,8 @@
 """The events of a run's log: one typed model each.
 
-The first sixteen carry the names and keys that users of ml-intern know (`event_type`, `data`); the rest are Cohort's
-own. On the wire an event is `{"event_type", "data", "run", "seq", "time", "turn"}`; `seq` is 1, 2, 3 … without a gap.
+Sixteen, in `documented_events`, carry the names and keys that users of ml-intern know (`event_type`, `data`); the rest
+are Cohort's own. On the wire an event is `{"event_type", "data", "run", "seq", "time", "turn"}`; `seq` is 1, 2, 3 …
+without a gap.
 """
 
 import json
@@ -9,155 +10,61 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from services.core.documented_events import (
+    ApprovalRequired as ApprovalRequired,
+)
+from services.core.documented_events import (
+    AssistantChunk as AssistantChunk,
+)
+from services.core.documented_events import (
+    AssistantMessage as AssistantMessage,
+)
+from services.core.documented_events import (
+    AssistantStreamEnd as AssistantStreamEnd,
+)
+from services.core.documented_events import (
+    Compacted as Compacted,
+)
+from services.core.documented_events import (
+    ErrorRaised as ErrorRaised,
+)
+from services.core.documented_events import (
+    EventData as EventData,
+)
+from services.core.documented_events import (
+    Interrupted as Interrupted,
+)
+from services.core.documented_events import (
+    Processing as Processing,
+)
+from services.core.documented_events import (
+    Ready as Ready,
+)
+from services.core.documented_events import (
+    Shutdown as Shutdown,
+)
+from services.core.documented_events import (
+    ToolCall as ToolCall,
+)
+from services.core.documented_events import (
+    ToolLog as ToolLog,
+)
+from services.core.documented_events import (
+    ToolOutput as ToolOutput,
+)
+from services.core.documented_events import (
+    ToolStateChange as ToolStateChange,
+)
+from services.core.documented_events import (
+    TurnComplete as TurnComplete,
+)
+from services.core.documented_events import (
+    UndoComplete as UndoComplete,
+)
 from services.core.lifecycle import Reason, Status
-from services.core.records import FileRef, Limits, PlanItem, Wait
-
-
-class EventData(BaseModel):
-    """The payload of one kind of event. `event_type` names it on the wire."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-    event_type: ClassVar[str]
-
-    def wire(self) -> Any:
-        """The JSON value of `data`."""
-        return self.model_dump(mode="json", exclude_none=True)
-
-
-class _NoData(EventData):
-    """An event whose `data` is null."""
-
-    def wire(self) -> Any:
-        return None
-
-
-# --- The sixteen that ml-intern documents -------------------------------------------------------------------------
-
-
-class Processing(EventData):
-    """The agent takes up new input: the goal, or a message."""
-
-    event_type: ClassVar[str] = "processing"
-    message: str = "Processing user input"
-
-
-class Ready(EventData):
-    """A worker has taken the run for the first time."""
-
-    event_type: ClassVar[str] = "ready"
-    message: str = "Agent initialized"
-    tool_count: int
-
-
-class AssistantChunk(EventData):
-    """A piece of the model's text while it streams; several deltas are put together into one piece."""
-
-    event_type: ClassVar[str] = "assistant_chunk"
-    content: str
-
-
-class AssistantMessage(EventData):
-    """The model's whole text, where it was not streamed."""
-
-    event_type: ClassVar[str] = "assistant_message"
-    content: str
-
-
-class AssistantStreamEnd(EventData):
-    """The model's reply is complete."""
-
-    event_type: ClassVar[str] = "assistant_stream_end"
-
-
-class ToolCall(EventData):
-    """The intent of a tool call, written before anything of it happens."""
-
-    event_type: ClassVar[str] = "tool_call"
-    tool: str
-    arguments: dict[str, Any]
-    tool_call_id: str
-
-
-class ToolOutput(EventData):
-    """What a tool call answered: the text the model sees."""
-
-    event_type: ClassVar[str] = "tool_output"
-    tool: str
-    tool_call_id: str
-    output: str
-    success: bool
-
-
-class ToolLog(EventData):
-    """A line a tool has to say while it works."""
-
-    event_type: ClassVar[str] = "tool_log"
-    tool: str
-    log: str
-
-
-class ToolStateChange(EventData):
-    """A tool call changed its state; `running` is written before an unsafe tool begins."""
-
-    event_type: ClassVar[str] = "tool_state_change"
-    tool_call_id: str
-    tool: str
-    state: str
-
-
-class ApprovalRequired(EventData):
-    """Tool calls that wait for a person's decision."""
-
-    event_type: ClassVar[str] = "approval_required"
-    tools: list[dict[str, Any]]
-    count: int
-
-
-class TurnComplete(EventData):
-    """The agent has stopped working on the input it had; `run_finished` or the status says how."""
-
-    event_type: ClassVar[str] = "turn_complete"
-    history_size: int
-    final_response: str | None
-
-    def wire(self) -> Any:
-        return self.model_dump(mode="json")
-
-
-class ErrorRaised(EventData):
-    """Something went wrong that a person should read."""
-
-    event_type: ClassVar[str] = "error"
-    error: str
-
-
-class Interrupted(_NoData):
-    """The work was cut off by a cancel."""
-
-    event_type: ClassVar[str] = "interrupted"
-
-
-class Compacted(EventData):
-    """The model's view of the history was shortened."""
-
-    event_type: ClassVar[str] = "compacted"
-    old_tokens: int
-    new_tokens: int
-
-
-class UndoComplete(_NoData):
-    """The last input was taken back."""
-
-    event_type: ClassVar[str] = "undo_complete"
-
-
-class Shutdown(_NoData):
-    """The last event of a run that is over."""
-
-    event_type: ClassVar[str] = "shutdown"
-
+from services.core.records import Diagnosis, FileRef, Limits, PlanItem, Stage, Wait
 
 # --- The run ------------------------------------------------------------------------------------------------------
 
@@ -314,6 +221,16 @@ class AttemptStarted(EventData):
     attempt: str
 
 
+class AttemptProgressed(EventData):
+    """A live attempt came to another stage, or something else keeps it where it is."""
+
+    event_type: ClassVar[str] = "attempt_progressed"
+    step: str
+    attempt: str
+    stage: Stage
+    detail: str = ""
+
+
 class AttemptFinished(EventData):
     """An attempt is over and its record closed."""
 
@@ -323,6 +240,7 @@ class AttemptFinished(EventData):
     outcome: Literal["succeeded", "failed", "cancelled", "lost"]
     exit_code: int | None = None
     reason: str
+    diagnosis: Diagnosis | None = None
     seconds: float
     cost_usd: float
     log_bytes: int

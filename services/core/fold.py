@@ -64,7 +64,13 @@ def _changes(state: RunState, data: ev.EventData, time: float) -> dict[str, obje
             return _tool_calls(state, data)
         case ev.LlmRequest() | ev.LlmCall() | ev.LlmFailed():
             return _model_calls(state, data)
-        case ev.StepSubmitted() | ev.AttemptStarted() | ev.AttemptFinished() | ev.StepCancelRequested():
+        case (
+            ev.StepSubmitted()
+            | ev.AttemptStarted()
+            | ev.AttemptProgressed()
+            | ev.AttemptFinished()
+            | ev.StepCancelRequested()
+        ):
             return _steps(state, data, time)
         case ev.WorkspaceChanged():
             return {"snapshot": data.snapshot}
@@ -141,7 +147,7 @@ def _settle(spend: Spend, name: str, cost_usd: float) -> Spend:
     )
 
 
-_StepEvent = ev.StepSubmitted | ev.AttemptStarted | ev.AttemptFinished | ev.StepCancelRequested
+_StepEvent = ev.StepSubmitted | ev.AttemptStarted | ev.AttemptProgressed | ev.AttemptFinished | ev.StepCancelRequested
 
 
 def _steps(state: RunState, data: _StepEvent, time: float) -> dict[str, object]:
@@ -154,6 +160,9 @@ def _steps(state: RunState, data: _StepEvent, time: float) -> dict[str, object]:
             return {"steps": {**state.steps, data.step: step}, "spend": spend}
         case ev.AttemptStarted():
             return _with_attempt(state, data.step, data.attempt, status="running", started=time)
+        case ev.AttemptProgressed():
+            progress = {"stage": data.stage, "detail": data.detail, "progressed": time}
+            return _with_attempt(state, data.step, data.attempt, **progress)
         case ev.AttemptFinished():
             changes = _with_attempt(
                 state,
@@ -163,6 +172,9 @@ def _steps(state: RunState, data: _StepEvent, time: float) -> dict[str, object]:
                 ended=time,
                 exit_code=data.exit_code,
                 reason=data.reason,
+                stage=None,
+                detail="",
+                diagnosis=data.diagnosis,
                 seconds=data.seconds,
                 cost_usd=data.cost_usd,
                 log_bytes=data.log_bytes,

@@ -3,11 +3,13 @@
 `RunState` is the fold of the run's event log (see `fold`), kept beside the log so that nobody replays from the start.
 """
 
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.core.lifecycle import Reason, Status, exit_code
+from services.core.taxonomy import Failure, Owner
 
 MICRODOLLARS = 1_000_000
 
@@ -46,8 +48,45 @@ class PlanItem(Record):
     status: Literal["pending", "in_progress", "completed"]
 
 
+class Stage(StrEnum):
+    """Where a live attempt is on its way through the cluster, in the order in which the stages come.
+
+    `queued`: held back until there is quota or room for it. `admitted`: it may go, and has no pod yet. `scheduling`: it
+    wants a node. `pulling`: its image is fetched. `starting`: its files are laid out. `finishing`: the program is over,
+    its log and outputs are on their way.
+    """
+
+    QUEUED = "queued"
+    ADMITTED = "admitted"
+    SCHEDULING = "scheduling"
+    PULLING = "pulling"
+    STARTING = "starting"
+    RUNNING = "running"
+    FINISHING = "finishing"
+
+
+class Diagnosis(Record):
+    """What is wrong with an attempt, by what the cluster and the runner know of it (not by its log).
+
+    `failure` is the class, `code` the finer reason within it, `owner` who can mend this very failure. `evidence` are
+    the facts it rests on, in the words of whoever said them. Not `is_final`: it may still mend itself, for
+    `wait_seconds` more (None: for as long as the attempt may wait at all). `is_retriable`: the same work may be tried
+    again as it is, without a word to the agent.
+    """
+
+    failure: Failure
+    owner: Owner
+    code: str
+    summary: str
+    evidence: tuple[str, ...] = ()
+    remedy: str = ""
+    is_final: bool = True
+    is_retriable: bool = False
+    wait_seconds: float | None = None
+
+
 class Attempt(Record):
-    """One execution of a step."""
+    """One execution of a step. `stage` and `detail` say where it stands while it lives, since `progressed`."""
 
     id: str
     number: int
@@ -64,6 +103,10 @@ class Attempt(Record):
     ended: float | None = None
     exit_code: int | None = None
     reason: str = ""
+    stage: Stage | None = None
+    detail: str = ""
+    progressed: float | None = None
+    diagnosis: Diagnosis | None = None
     seconds: float = 0.0
     cost_usd: float = 0.0
     log_bytes: int = 0

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from services.core.lifecycle import diagram
+from services.core.taxonomy import table
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -13,6 +14,11 @@ TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), r
 def test_the_diagram_of_a_runs_life_is_the_table() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text()
     assert f"<!-- lifecycle -->\n```mermaid\n{diagram()}\n```\n<!-- /lifecycle -->" in text
+
+
+def test_the_table_of_failures_is_the_taxonomy() -> None:
+    text = (ROOT / "docs" / "failures.md").read_text()
+    assert f"<!-- taxonomy -->\n{table()}\n<!-- /taxonomy -->" in text
 
 
 def test_links_between_documents_lead_somewhere() -> None:

@@ -9,7 +9,19 @@ from pydantic import BaseModel
 
 from services.core import events as ev
 from services.core.lifecycle import Status
+from services.core.records import Diagnosis, Stage
+from services.core.taxonomy import Failure, Owner
 from tests.core.examples import RUN, accepted, finished, llm_call, message, moved, parked, submitted, tool_output
+
+DIAGNOSIS = Diagnosis(
+    failure=Failure.STOPPED,
+    owner=Owner.PLATFORM,
+    code="preempted",
+    summary="another pod took its place",
+    evidence=("DisruptionTarget: PreemptionByScheduler",),
+    is_retriable=True,
+    wait_seconds=5.0,
+)
 
 # The names that users of ml-intern know.
 DOCUMENTED = {
@@ -69,6 +81,8 @@ def test_a_turn_without_a_last_word_says_so() -> None:
         moved(Status.QUEUED, Status.RUNNING),
         submitted("a"),
         finished("a"),
+        finished("a").model_copy(update={"diagnosis": DIAGNOSIS}),
+        ev.AttemptProgressed(step="a", attempt="r-a-1", stage=Stage.PULLING, detail="train:1"),
         message("line\n\u2028 \U0001f600"),
         llm_call("1"),
         parked("a", mode="any", until=4.5),

@@ -6,7 +6,7 @@ from services.core import events as ev
 from services.core.errors import IllegalTransition
 from services.core.fold import first_state, fold, fold_all
 from services.core.lifecycle import Reason, Status
-from services.core.records import FileRef, Limits, PlanItem, RunState
+from services.core.records import FileRef, Limits, PlanItem, RunState, Stage
 from tests.core.examples import (
     CREATED,
     EMPTY,
@@ -197,3 +197,15 @@ def test_what_only_tells_a_story_changes_nothing_but_the_seq(story: ev.EventData
 def test_a_state_survives_its_own_json() -> None:
     state = exhausted(tool_call("a"), parked("a"), llm_request("1", reserved=5), moved(R, W))
     assert RunState.model_validate_json(state.model_dump_json()) == state
+
+
+def test_an_attempt_stands_where_its_last_progress_says_until_it_is_over() -> None:
+    attempt = submitted("train").attempt
+    progress = ev.AttemptProgressed(step="train", attempt=attempt, stage=Stage.SCHEDULING, detail="no room")
+    state = running(submitted("train"), progress)
+
+    last = state.steps["train"].last
+    assert (last.stage, last.detail, last.progressed, last.is_live) == (Stage.SCHEDULING, "no room", CREATED, True)
+
+    last = running(submitted("train"), progress, finished("train")).steps["train"].last
+    assert (last.stage, last.detail) == (None, "")

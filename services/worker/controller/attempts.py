@@ -23,8 +23,9 @@ from services.core.records import MICRODOLLARS, Attempt, FileRef, RunState, Step
 from services.core.store import Draft, RunStore
 from services.core.tokens import issue
 from services.worker.controller import verdict as do
+from services.worker.controller.progress import progress_of
 from services.worker.controller.retries import retry_of
-from services.worker.executors import AttemptBusy, AttemptSpec, Executor, Observed
+from services.worker.executors import AttemptBusy, AttemptSpec, Executor, Observed, Phase
 
 log = structlog.get_logger()
 
@@ -71,6 +72,8 @@ class Reconciler:
             seen, record = (self.executor.inspect(attempt_name), self.attempts.record(attempt_name))
             action = do.decide(state, attempt, record, seen, time.time(), self.terms.finish_seconds)
             self._carry_out(state, attempt, record, seen, action)
+            if not isinstance(action, do.Close):
+                self._record_progress(state, attempt, seen)
         except RunNotFound:
             log.error("attempt_without_run", attempt=attempt_name)
         except StoreUnavailable:
@@ -128,6 +131,17 @@ class Reconciler:
         self.store.record(state.run, f"started:{attempt.id}", decide)
         reach("controller.started")
 
+    def _record_progress(self, state: RunState, attempt: Attempt, seen: Observed) -> None:
+        if progress_of(attempt, seen, time.time()) is None:
+            return
+
+        def decide(now: RunState) -> Draft:
+            current = _live(now, attempt.id)
+            progressed = progress_of(current, seen, time.time()) if current else None
+            return Draft((progressed,) if progressed else ())
+
+        self.store.record(state.run, f"progressed:{attempt.id}:{attempt.progressed}", decide)
+
     def _close(self, state: RunState, attempt: Attempt, record: AttemptRecord, seen: Observed, close: do.Close) -> None:
         finished = self._finished(attempt, record, seen, close)
         retry = self._retry(state, attempt, finished)
@@ -162,7 +176,7 @@ class Reconciler:
         The only copy of a log that did not arrive whole is kept.
         """
         for seen in self.executor.list():
-            if self.attempts.is_live(seen.attempt):
+            if self.attempts.is_live(seen.attempt) or seen.phase is Phase.UNKNOWN:
                 continue
             if not seen.phase.is_over:
                 self.executor.cancel(seen.attempt)
@@ -192,6 +206,7 @@ class Reconciler:
             outcome=close.outcome,
             exit_code=exit_record.exit_code if exit_record else None,
             reason=close.reason,
+            diagnosis=close.diagnosis,
             seconds=seconds,
             cost_usd=round(self.terms.price_per_hour * seconds / 3600, 6),
             log_bytes=record.log_bytes,

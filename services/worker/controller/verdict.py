@@ -5,11 +5,11 @@ the same answer.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, assert_never
 
 from services.core.attempts import AttemptRecord
 from services.core.lifecycle import Status
-from services.core.records import Attempt, RunState
+from services.core.records import Attempt, Diagnosis, RunState
 from services.runner.spool import ExitReason
 from services.worker.executors import Observed, Phase
 
@@ -39,6 +39,7 @@ class Close:
 
     outcome: Outcome
     reason: str
+    diagnosis: Diagnosis | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ def decide(
     """The one thing to do about a live attempt now. `finish_seconds`: how long one that ended may ship its log."""
     wanted = is_wanted(state, attempt)
     match seen.phase:
+        case Phase.UNKNOWN:
+            return Nothing()
         case Phase.ABSENT:
             if not wanted:
                 return Close("cancelled", "cancelled before it started")
@@ -69,11 +72,16 @@ def decide(
             return _living(attempt, record, seen, wanted)
         case Phase.FINISHED | Phase.LOST:
             return _over(record, seen, now, finish_seconds)
+        case _:
+            assert_never(seen.phase)
 
 
 def _living(attempt: Attempt, record: AttemptRecord, seen: Observed, wanted: bool) -> Action:
     if not wanted:
         return Cancel()
+    if seen.diagnosis and seen.diagnosis.is_final:
+        # It will never run. What is left of it is cleared away once nobody counts on it.
+        return _judged(seen, "lost", seen.reason)
     if not seen.tended:
         return Submit()
     if attempt.status == "submitted" and seen.phase is Phase.RUNNING and record.claimed_at is not None:
@@ -83,20 +91,28 @@ def _living(attempt: Attempt, record: AttemptRecord, seen: Observed, wanted: boo
 
 def _over(record: AttemptRecord, seen: Observed, now: float, finish_seconds: float) -> Action:
     if seen.exit is None:
-        return Close("lost", seen.reason or "its process is gone without a word")
+        return _judged(seen, "lost", seen.reason or "its process is gone without a word")
     if record.finish is None and now < seen.exit.finished + finish_seconds:
         # What it wrote is worth having, whatever became of it.
         return Nothing() if seen.tended else Submit()
     reason = seen.exit.reason
     if seen.phase is Phase.LOST:
-        return Close("lost", seen.reason or reason)
+        return _judged(seen, "lost", seen.reason or reason)
     if reason is ExitReason.CANCELLED:
         return Close("cancelled", "cancelled")
     if reason in _LOST:
-        return Close("lost", reason)
+        return _judged(seen, "lost", reason)
     if reason is ExitReason.EXITED and seen.exit.exit_code == 0:
         return Close("succeeded", "exit code 0")
-    return Close("failed", _failure(reason, seen.exit.exit_code, seen.exit.signal))
+    return _judged(seen, "failed", _failure(reason, seen.exit.exit_code, seen.exit.signal))
+
+
+def _judged(seen: Observed, outcome: Outcome, reason: str) -> Close:
+    """What the diagnosis says, where there is one: it knows more than how the program ended."""
+    diagnosis = seen.diagnosis
+    if diagnosis is None or not diagnosis.is_final:
+        return Close(outcome, reason)
+    return Close("lost" if diagnosis.is_retriable else "failed", diagnosis.summary, diagnosis)
 
 
 def _failure(reason: ExitReason, exit_code: int | None, signal: int | None) -> str:

@@ -12,7 +12,7 @@ from typing import Protocol
 from pydantic import SecretStr
 
 from services.core.errors import Conflict
-from services.core.records import FileRef
+from services.core.records import Diagnosis, FileRef, Stage
 from services.runner.spool import ExitReason, ExitRecord
 
 __all__ = ["AttemptBusy", "AttemptSpec", "Executor", "ExitReason", "ExitRecord", "Observed", "Phase"]
@@ -48,8 +48,9 @@ class AttemptSpec:
 
 
 class Phase(StrEnum):
-    """How far an attempt has come, as the executor's world shows it."""
+    """How far an attempt has come, as the executor's world shows it. `UNKNOWN`: that world cannot be seen now."""
 
+    UNKNOWN = "unknown"
     ABSENT = "absent"
     STARTING = "starting"
     RUNNING = "running"
@@ -66,8 +67,12 @@ class Phase(StrEnum):
 class Observed:
     """An attempt at one moment.
 
-    `exit` is there when the phase is over, `reason` says the same in a word. Not `tended`: work is left and nobody does
-    it (the program was never started, or its sidecar died), so `submit` should be called again.
+    `exit` is there when the phase is over, `reason` says the same in a word. `stage` and `detail` say where a live one
+    is and what keeps it there, for people. `diagnosis` is what is wrong with it, if something is: a final one ends the
+    attempt in whatever phase it is, and says whether the platform tries again.
+
+    Not `tended`: work is left and nobody does it (the program was never started, or its sidecar died), so `submit`
+    should be called again.
     """
 
     attempt: str
@@ -75,6 +80,9 @@ class Observed:
     exit: ExitRecord | None = None
     reason: str = ""
     tended: bool = True
+    stage: Stage | None = None
+    detail: str = ""
+    diagnosis: Diagnosis | None = None
 
 
 class Executor(Protocol):

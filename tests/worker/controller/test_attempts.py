@@ -8,9 +8,11 @@ import pytest
 
 from services.core import events as ev
 from services.core.errors import CohortError, StoreUnavailable
+from services.core.keys import run_of_attempt
 from services.core.lifecycle import Reason, Status
-from services.core.records import Limits, RunState, Wait
+from services.core.records import Diagnosis, Limits, RunState, Stage, Wait
 from services.core.store import RunStore
+from services.core.taxonomy import Failure, Owner
 from services.core.tokens import BadToken, check
 from services.worker.executors import Phase
 from tests.worker.controller.cloud import exit_record
@@ -25,6 +27,12 @@ def finish(control: Control, attempt: str, exit_code: int = 0, **fields: object)
 
 def lose(control: Control, attempt: str) -> None:
     control.cloud.set(attempt, Phase.LOST, reason="the node is gone")
+
+
+def stages(control: Control, attempt: str) -> list[tuple[str, str]]:
+    """What the run was told of where the attempt stands."""
+    data = [event.data for event in control.store.events(run_of_attempt(attempt))]
+    return [(one.stage, one.detail) for one in data if isinstance(one, ev.AttemptProgressed)]
 
 
 # --- Submitting -------------------------------------------------------------------------------------------------------
@@ -119,6 +127,66 @@ def test_a_start_is_told_once_it_is_claimed(control: Control) -> None:
     assert control.kinds(run).count("attempt_started") == 1
     assert control.store.state(run).steps["train"].last.status == "running"
     assert control.cloud.submitted == []
+
+
+# --- On the way -------------------------------------------------------------------------------------------------------
+
+
+def test_the_run_is_told_of_each_stage_once(control: Control) -> None:
+    attempt = control.submit()
+    full = "0/4 nodes: insufficient nvidia.com/gpu"
+    for stage, detail in [(Stage.SCHEDULING, full), (Stage.SCHEDULING, full), (Stage.PULLING, "train:1")]:
+        control.cloud.set(attempt, Phase.STARTING, stage=stage, detail=detail)
+        control.reconciler.reconcile_all()
+
+    assert stages(control, attempt) == [("scheduling", full), ("pulling", "train:1")]
+    last = control.store.state(run_of_attempt(attempt)).steps["train"].last
+    assert (last.stage, last.detail, last.status) == (Stage.PULLING, "train:1", "submitted")
+
+
+def test_a_stage_that_comes_again_is_told_again(control: Control) -> None:
+    attempt = control.submit()
+    for stage in (Stage.QUEUED, Stage.ADMITTED, Stage.QUEUED):
+        control.cloud.set(attempt, Phase.STARTING, stage=stage)
+        control.reconciler.reconcile_all()
+
+    assert [stage for stage, _ in stages(control, attempt)] == ["queued", "admitted", "queued"]
+
+
+def test_a_diagnosis_is_kept_with_the_attempt_it_ended(control: Control) -> None:
+    attempt = control.submit()
+    found = Diagnosis(failure=Failure.IMAGE_PULL, owner=Owner.CODE, code="image_not_found", summary="no such image")
+    control.cloud.set(attempt, Phase.STARTING, stage=Stage.PULLING, diagnosis=found)
+
+    control.reconciler.reconcile_all()
+
+    last = control.store.state(run_of_attempt(attempt)).steps["train"].last
+    assert (last.status, last.reason, last.diagnosis, last.stage) == ("failed", "no such image", found, None)
+    assert (last.cost_usd, control.cloud.cancelled) == (0, [attempt])
+
+
+def test_a_diagnosis_that_is_the_platforms_business_is_not_told_to_the_agent(control: Control) -> None:
+    attempt = control.submit()
+    found = Diagnosis(
+        failure=Failure.STOPPED, owner=Owner.PLATFORM, code="preempted", summary="preempted", is_retriable=True
+    )
+    control.cloud.set(attempt, Phase.LOST, diagnosis=found)
+
+    control.reconciler.reconcile_all()
+
+    first, second = control.store.state(run_of_attempt(attempt)).steps["train"].attempts
+    assert (first.status, first.diagnosis, second.cause) == ("lost", found, "infrastructure")
+
+
+def test_nothing_is_ended_in_a_world_that_cannot_be_seen(control: Control) -> None:
+    attempt = control.submit()
+    control.cloud.set(attempt, Phase.UNKNOWN)
+    control.cloud.set("r00000000000x-train-1", Phase.UNKNOWN)
+
+    control.reconciler.reconcile_all()
+
+    assert control.store.state(run_of_attempt(attempt)).steps["train"].last.status == "submitted"
+    assert (control.cloud.submitted, control.cloud.cancelled) == ([], [])
 
 
 # --- Closing ----------------------------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ import pytest
 
 from services.core.attempts import AttemptRecord
 from services.core.lifecycle import Status
+from services.core.records import Diagnosis
+from services.core.taxonomy import Failure, Owner
 from services.worker.controller.verdict import Action, Cancel, Close, Nothing, Started, Submit, decide, is_wanted
 from services.worker.executors import Observed, Phase
 from tests.worker.controller.cloud import exit_record, report
@@ -29,14 +31,26 @@ def decided(
     reported: bool = True,
     now: float = ENDED + 1,
     reason: str = "",
+    diagnosis: Diagnosis | None = None,
 ) -> Action:
     step = step_of(attempt, cancelling=cancelling)
     state = state_of(run, steps=steps_of(step))
     record = AttemptRecord(
         attempt=step.last.id, claimed_at=1_000.0 if claimed else None, finish=report() if reported else None
     )
-    seen = Observed(step.last.id, phase, exit, reason, tended)
+    seen = Observed(step.last.id, phase, exit, reason, tended, diagnosis=diagnosis)
     return decide(state, step.last, record, seen, now, FINISH_SECONDS)
+
+
+def diagnosis_of(*, is_final: bool = True, is_retriable: bool = False) -> Diagnosis:
+    return Diagnosis(
+        failure=Failure.IMAGE_PULL,
+        owner=Owner.CODE,
+        code="image_not_found",
+        summary="there is no such image",
+        is_final=is_final,
+        is_retriable=is_retriable,
+    )
 
 
 @pytest.mark.parametrize("run", WANTED)
@@ -51,6 +65,15 @@ def test_a_run_that_ends_or_cancels_a_step_does_not(run: Status, cancelling: boo
     step = step_of("running", cancelling=cancelling)
 
     assert not is_wanted(state_of(run, steps=steps_of(step)), step.last)
+
+
+@pytest.mark.parametrize("run", [*WANTED, *UNWANTED])
+@pytest.mark.parametrize("attempt", ["submitted", "running"])
+@pytest.mark.parametrize("tended", [True, False])
+def test_nothing_is_done_about_a_world_that_cannot_be_seen(run: Status, attempt: str, tended: bool) -> None:
+    final = diagnosis_of(is_final=True)
+
+    assert decided(Phase.UNKNOWN, run=run, attempt=attempt, tended=tended, diagnosis=final) == Nothing()
 
 
 # --- Nothing there ----------------------------------------------------------------------------------------------------
@@ -176,3 +199,45 @@ def test_what_a_lost_attempt_wrote_is_waited_for(tended: bool, reported: bool, n
     ended = exit_record(None, "shim_lost", finished=ENDED)
 
     assert decided(Phase.LOST, exit=ended, tended=tended, reported=reported, now=now) == expected
+
+
+# --- With a diagnosis -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_retriable", [True, False])
+@pytest.mark.parametrize(
+    ("phase", "exit"),
+    [
+        (Phase.STARTING, None),
+        (Phase.RUNNING, None),
+        (Phase.LOST, None),
+        (Phase.LOST, exit_record(None, "shim_lost")),
+        (Phase.FINISHED, exit_record(None, "not_claimed")),
+        (Phase.FINISHED, exit_record(137, "signalled", signal=9)),
+    ],
+)
+def test_a_final_diagnosis_says_how_it_ended(phase: Phase, exit: Any, is_retriable: bool) -> None:
+    found = diagnosis_of(is_retriable=is_retriable)
+
+    expected = Close("lost" if is_retriable else "failed", "there is no such image", found)
+    assert decided(phase, exit=exit, diagnosis=found) == expected
+
+
+@pytest.mark.parametrize(
+    ("exit", "outcome"), [(exit_record(0), "succeeded"), (exit_record(143, "cancelled", signal=15), "cancelled")]
+)
+def test_no_diagnosis_outweighs_an_end_that_is_none_of_its_business(exit: Any, outcome: str) -> None:
+    assert decided(Phase.FINISHED, exit=exit, diagnosis=diagnosis_of()) == Close(
+        outcome, "exit code 0" if outcome == "succeeded" else "cancelled"
+    )
+
+
+@pytest.mark.parametrize(("tended", "expected"), [(True, Nothing()), (False, Submit())])
+def test_what_may_still_mend_itself_is_waited_for(tended: bool, expected: Action) -> None:
+    waits = diagnosis_of(is_final=False)
+
+    assert decided(Phase.STARTING, attempt="submitted", tended=tended, diagnosis=waits) == expected
+
+
+def test_what_nobody_wants_any_more_is_cancelled_whatever_is_wrong_with_it() -> None:
+    assert decided(Phase.STARTING, run=Status.CANCELLING, diagnosis=diagnosis_of()) == Cancel()
