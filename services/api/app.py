@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from services.api import (
     artifacts,
     events,
+    files,
     health,
     ingest,
     keys,
@@ -22,7 +23,7 @@ from services.api import (
 from services.api.edge import Edge
 from services.api.parts import Parts
 
-_RESOURCES = (runs, events, messages, steps, artifacts, workspace, keys, ingest, health)
+_RESOURCES = (runs, events, messages, steps, artifacts, workspace, keys, ingest, files, health)
 
 
 def create_app(parts: Parts) -> FastAPI:

@@ -20,6 +20,9 @@ AttemptId = Annotated[
         json_schema_extra={"pattern": r"^r[0-9a-z]{12}-[a-z][a-z0-9-]{0,23}-[1-9][0-9]{0,5}$"},
     ),
 ]
+Sha256 = Annotated[
+    str, Path(pattern=r"^[0-9a-f]{64}$", description="A file's sha256 in hex.", examples=["e3b0c442" + "0" * 56])
+]
 FilePath = Annotated[
     str, Path(min_length=1, max_length=4096, description="A path with `/`.", examples=["model/weights.bin"])
 ]

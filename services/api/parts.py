@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from services.api.granted import Granted
 from services.api.hints import Publisher
 from services.api.hub import Hub
 from services.api.metrics import Metrics
@@ -46,6 +47,7 @@ class Parts:
     default_model: str = ""
     cancel_grace_seconds: int = 10
     bounds: Bounds = field(default_factory=Bounds)
+    granted: Granted = field(default_factory=Granted)
 
 
 async def _parts(request: Request) -> Parts:

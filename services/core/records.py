@@ -132,6 +132,11 @@ class Step(Record):
         return self.attempts[-1]
 
     @property
+    def outputs(self) -> tuple[FileRef, ...]:
+        """The files of the last attempt that succeeded; none if none has."""
+        return next((one.outputs for one in reversed(self.attempts) if one.status == "succeeded"), ())
+
+    @property
     def failed_attempts(self) -> int:
         """Attempts that failed by the program's own doing. Lost and cancelled ones do not count."""
         return sum(attempt.status == "failed" for attempt in self.attempts)

@@ -75,19 +75,34 @@ class ControllerSettings(SharedSettings):
     controller_metrics_port: int = Field(0, ge=0, le=65535, description="Port of /metrics and /healthz; 0 is off.")
 
 
-class RunnerSettings(BaseSettings):
-    """The sidecar of one attempt. It knows nothing but its attempt and where the API is."""
+class AttemptSettings(BaseSettings):
+    """What every process beside a program knows: its attempt, and where the API is."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     attempt: str = Field(description="The attempt's id.")
-    pod_uid: str = Field(description="Identity of this execution; the first to claim wins.")
     api_url: str = Field(description="The API, for the ingest.")
+    token_file: Path | None = Field(None, description="File with the attempt's token; none: first line of stdin.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
+
+
+class RunnerSettings(AttemptSettings):
+    """The sidecar of one attempt."""
+
+    pod_uid: str = Field(description="Identity of this execution; the first to claim wins.")
     spool_dir: Path = Field(description="The directory shared with the shim.")
     output_dir: Path = Field(description="The directory whose files are the step's outputs.")
-    token_file: Path | None = Field(None, description="File with the attempt's token; none: first line of stdin.")
     heartbeat_seconds: float = Field(2.0, gt=0, description="Pause between two heartbeats.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
+
+
+class LaySettings(AttemptSettings):
+    """What fills the directories of one attempt before its program starts."""
+
+    work_dir: Path = Field(description="Where the program runs; the workspace is laid here.")
+    input_dir: Path = Field(description="Where the outputs of the steps it uses are laid.")
+    checkpoint_dir: Path = Field(description="Where the newest checkpoint is laid.")
+    carried_dir: Path | None = Field(None, description="The shim with its interpreter; none: it is not copied.")
+    rt_dir: Path | None = Field(None, description="Where the program's container finds the shim.")
 
 
 class ClientSettings(BaseSettings):
@@ -106,6 +121,7 @@ _ALL: tuple[type[BaseSettings], ...] = (
     WorkerSettings,
     ControllerSettings,
     RunnerSettings,
+    LaySettings,
     ClientSettings,
 )
 # Given to the user's program by the executors; a step that runs `cohort` must not trip over them.

@@ -1,21 +1,30 @@
-"""The sidecar's process: settings, the token, logs, exit codes.
+"""The processes beside a program: settings, the token, logs, exit codes.
+
+    python -m services.runner        the sidecar, for as long as the program runs
+    python -m services.runner lay    fills the attempt's directories before it starts, then ends
 
 The attempt's token comes on the first line of stdin or from a file, never by argument or environment, where others
 could read it. Exit codes: 0 the attempt is settled; 75 another sidecar has it, or told to stop before the end; 77 the
-API refuses us; 78 the settings or the token are missing. After every one but 0 a new sidecar may be started.
+API refuses us, or a file cannot be laid; 78 the settings or the token are missing. After every one but 0 it may be
+started again.
 """
 
 import ctypes
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import httpx
 import structlog
 
 from services.core.errors import BadRequest, CohortError
 from services.core.logging import configure
-from services.core.settings import RunnerSettings, load
+from services.core.manifest import Root
+from services.core.settings import AttemptSettings, LaySettings, RunnerSettings, load
+from services.runner.lay import carry, lay
 from services.runner.metrics import MetricReader
 from services.runner.ship import AttemptClient, Halt, Refused, Stopped
 from services.runner.sidecar import Assignment, Sidecar
@@ -30,28 +39,69 @@ _PR_SET_DUMPABLE = 4
 
 log = structlog.get_logger()
 
+S = TypeVar("S", bound=AttemptSettings)
 
-def main() -> int:
-    """Tend one attempt; returns the exit code."""
+
+def main(arguments: Sequence[str] = ()) -> int:
+    """Do what the arguments name for one attempt; returns the exit code."""
     _hide_memory()
+    match list(arguments):
+        case []:
+            return _started(RunnerSettings, _run_sidecar)
+        case ["lay"]:
+            return _started(LaySettings, _run_lay)
+    print("runner: the only argument there is, is `lay`", file=sys.stderr)
+    return MISCONFIGURED
+
+
+def _started(kind: type[S], work: Callable[[S, AttemptClient, Halt], int]) -> int:
+    """Do `work` with the settings, a client that has the token, and what says when to stop."""
     try:
-        settings = load(RunnerSettings)
+        settings = load(kind)
         token = _read_token(settings)
     except (BadRequest, OSError) as error:
         print(f"runner: {error}", file=sys.stderr)
         return MISCONFIGURED
     configure("runner", settings.log_level, "json")
     structlog.contextvars.bind_contextvars(attempt=settings.attempt)
+    halt = Halt()
+    headers = {"Authorization": f"Bearer {token}"}
+    # Never closed: a thread may be in a call when the process ends.
+    http = httpx.Client(base_url=settings.api_url, headers=headers, timeout=_TIMEOUT)
+    return work(settings, AttemptClient(http, settings.attempt, halt), halt)
+
+
+def _run_lay(settings: LaySettings, client: AttemptClient, halt: Halt) -> int:
+    signal.signal(signal.SIGTERM, lambda *_: halt.stop())
+    began = time.monotonic()
+    try:
+        if settings.carried_dir is not None and settings.rt_dir is not None:
+            carry(settings.carried_dir, settings.rt_dir)
+        laid = lay(
+            {
+                Root.WORK: settings.work_dir,
+                Root.IN: settings.input_dir,
+                Root.CHECKPOINT: settings.checkpoint_dir,
+            },
+            client,
+        )
+    except Stopped:
+        log.warning("stopped_before_the_end")
+        return BUSY
+    except (CohortError, OSError) as error:
+        log.error("not_laid", why=str(error))
+        return REFUSED
+    log.info("laid", files=laid.files, bytes=laid.bytes, seconds=round(time.monotonic() - began, 3))
+    return SETTLED
+
+
+def _run_sidecar(settings: RunnerSettings, client: AttemptClient, halt: Halt) -> int:
     spool = Spool(settings.spool_dir)
     if not take(spool.sidecar_lock):
         log.info("sidecar_is_tended")
         return BUSY
-    halt = Halt()
     signal.signal(signal.SIGTERM, lambda *_: _stop_later(halt))
-    headers = {"Authorization": f"Bearer {token}"}
-    # Never closed: a thread may be in a call when the process ends.
-    http = httpx.Client(base_url=settings.api_url, headers=headers, timeout=_TIMEOUT)
-    return _tend(settings, spool, AttemptClient(http, settings.attempt, halt), halt)
+    return _tend(settings, spool, client, halt)
 
 
 def _tend(settings: RunnerSettings, spool: Spool, client: AttemptClient, halt: Halt) -> int:
@@ -82,7 +132,7 @@ def _hide_memory() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def _read_token(settings: RunnerSettings) -> str:
+def _read_token(settings: AttemptSettings) -> str:
     text = settings.token_file.read_text() if settings.token_file else sys.stdin.readline()
     token = text.strip()
     if not token:
@@ -97,4 +147,4 @@ def _stop_later(halt: Halt) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -6,7 +6,7 @@ full jitter; everything else is an answer, and a type.
 
 import random
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +16,7 @@ import httpx
 import structlog
 
 from services.core.errors import CohortError
+from services.core.manifest import Manifest
 from services.core.observations import FinishReport, Observations
 from services.core.records import FileRef, Record
 
@@ -24,6 +25,7 @@ FIRST_DELAY_SECONDS = 0.25
 LONGEST_DELAY_SECONDS = 15.0
 LONGEST_RETRY_AFTER_SECONDS = 300.0
 _BAD_CHECKSUMS = 10
+_READ_BYTES = 1 << 20
 _UNWANTED = frozenset(
     {
         HTTPStatus.BAD_REQUEST,
@@ -161,6 +163,20 @@ class AttemptClient:
         _expect(response)
         return FileRef(path=path, sha256=sha256, size=size)
 
+    def files(self) -> Manifest:
+        """What the attempt's directories hold at its start."""
+        response = self._send("GET", "/files")
+        _expect(response)
+        try:
+            return Manifest.model_validate_json(response.content)
+        except ValueError as error:
+            raise Refused(f"GET {response.request.url.path}: no list of files: {_detail(response)}") from error
+
+    def get_blob(self, sha256: str, take: Callable[[Iterator[bytes]], None]) -> None:
+        """Hand the bytes of one listed file to `take`: anew, from the first byte on, whenever the connection broke.
+        Raises what `take` raises."""
+        _expect(self._send("GET", f"/blobs/{sha256}", take=take))
+
     def finish(self, report: FinishReport) -> int | None:
         """Report the end. None when it is accepted; else the log must be sent again from the offset returned."""
         response = self._send("POST", "/finish", content=_json(report), headers=_JSON)
@@ -169,14 +185,25 @@ class AttemptClient:
         _expect(response)
         return None
 
-    def _send(self, method: str, path: str, content: Content | None = None, **arguments: Any) -> httpx.Response:
+    def _send(
+        self,
+        method: str,
+        path: str,
+        content: Content | None = None,
+        take: Callable[[Iterator[bytes]], None] | None = None,
+        **arguments: Any,
+    ) -> httpx.Response:
         failures = 0
         while True:
             self._halt.check()
             body = content() if callable(content) else content
             asked = 0.0
             try:
-                response = self._http.request(method, self._path + path, content=body, **arguments)
+                with self._http.stream(method, self._path + path, content=body, **arguments) as response:
+                    if take is not None and response.is_success:
+                        take(response.iter_bytes(_READ_BYTES))
+                    else:
+                        response.read()
             except httpx.TransportError as error:
                 trouble = f"{type(error).__name__}: {error}"
             else:

@@ -12,12 +12,13 @@ from services.core.settings import (
     ApiSettings,
     ClientSettings,
     ControllerSettings,
+    LaySettings,
     RunnerSettings,
     WorkerSettings,
     load,
 )
 
-EVERY = [ApiSettings, WorkerSettings, ControllerSettings, RunnerSettings, ClientSettings]
+EVERY = [ApiSettings, WorkerSettings, ControllerSettings, RunnerSettings, LaySettings, ClientSettings]
 
 
 @pytest.fixture(autouse=True)

@@ -34,6 +34,8 @@ class Kept:
     offsets: list[int] = field(default_factory=list)
     observations: list[dict[str, Any]] = field(default_factory=list)
     outputs: dict[str, bytes] = field(default_factory=dict)
+    files: list[dict[str, Any]] = field(default_factory=list)
+    blobs: dict[str, bytes] = field(default_factory=dict)
     heartbeats: int = 0
     finishes: list[dict[str, Any]] = field(default_factory=list)
     accepted: dict[str, Any] | None = None
@@ -112,6 +114,8 @@ class Ingest:
                 route("/observations", "POST", "observations", self._observations),
                 route("/heartbeat", "POST", "heartbeat", self._heartbeat),
                 route("/outputs/{path:path}", "PUT", "outputs", self._outputs),
+                route("/files", "GET", "files", self._files),
+                route("/blobs/{sha256}", "GET", "blobs", self._blobs),
                 route("/finish", "POST", "finish", self._finish),
             ]
         )
@@ -169,6 +173,13 @@ class Ingest:
             return JSONResponse({"title": "damaged"}, 400)
         self._kept(request).outputs[request.path_params["path"]] = body
         return JSONResponse({"sha256": request.headers["X-Sha256"], "size": len(body)}, 201)
+
+    async def _files(self, request: Request) -> Response:
+        return JSONResponse({"files": self._kept(request).files})
+
+    async def _blobs(self, request: Request) -> Response:
+        data = self._kept(request).blobs.get(request.path_params["sha256"])
+        return JSONResponse({"title": "no such file"}, 404) if data is None else Response(data)
 
     async def _finish(self, request: Request) -> Response:
         kept, report = self._kept(request), await request.json()

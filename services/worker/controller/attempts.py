@@ -19,7 +19,7 @@ from services.core.keys import run_of_attempt, step_of_attempt
 from services.core.ledger import Ledger
 from services.core.lifecycle import Status
 from services.core.logs import LogStore
-from services.core.records import MICRODOLLARS, Attempt, FileRef, RunState, Step
+from services.core.records import MICRODOLLARS, Attempt, RunState
 from services.core.store import Draft, RunStore
 from services.core.tokens import issue
 from services.worker.controller import verdict as do
@@ -102,7 +102,7 @@ class Reconciler:
 
     def _spec(self, state: RunState, attempt: Attempt) -> AttemptSpec:
         step = step_of_attempt(attempt.id)
-        inputs = {name: _outputs(state.steps[name]) for name in attempt.uses}
+        inputs = {name: state.steps[name].outputs for name in attempt.uses}
         expires = attempt.submitted + attempt.deadline_seconds + _TOKEN_SLACK_SECONDS
         return AttemptSpec(
             attempt=attempt.id,
@@ -225,11 +225,3 @@ def _closing(state: RunState, attempt: Attempt, finished: ev.AttemptFinished, re
     if _live(state, attempt.id) is None:
         return Draft(())
     return Draft((finished, retry) if retry and do.is_wanted(state, attempt) else (finished,))
-
-
-def _outputs(step: Step) -> tuple[FileRef, ...]:
-    """The files of the step's last attempt that succeeded."""
-    for attempt in reversed(step.attempts):
-        if attempt.status == "succeeded":
-            return attempt.outputs
-    return ()

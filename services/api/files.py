@@ -1,0 +1,67 @@
+"""What an attempt's program starts with: its workspace and the outputs it uses, for the runner to lay."""
+
+from fastapi import APIRouter
+from starlette.responses import Response, StreamingResponse
+
+from services.api.artifacts import BYTES, download_of
+from services.api.auth import Runner
+from services.api.parameters import Sha256
+from services.api.parts import Parts, Uses
+from services.api.views import answer
+from services.core.artifacts import ArtifactNotFound
+from services.core.attempts import AttemptOver
+from services.core.errors import RunNotFound
+from services.core.keys import run_of_attempt
+from services.core.manifest import LaidFile, Manifest, Root
+from services.core.records import RunState
+from services.core.workspace import FILE_MODE, Workspace
+
+router = APIRouter(prefix="/internal/v1/attempts/{attempt}", tags=["runner"])
+
+
+@router.get("/files", response_model=Manifest)
+def list_files(attempt: Runner, parts: Uses) -> Response:
+    """Every file to lay before the program starts, and into which directory."""
+    manifest = _manifest(parts, attempt)
+    parts.granted.grant(attempt, manifest)
+    return answer(manifest)
+
+
+@router.get("/blobs/{sha256}", response_class=StreamingResponse, responses=BYTES)
+def get_blob(attempt: Runner, parts: Uses, sha256: Sha256) -> Response:
+    """One file's bytes. Only what the attempt's own list names: a digest alone opens nothing of the shared store."""
+    if not parts.attempts.is_live(attempt):
+        raise AttemptOver(f"attempt {attempt} is over, or never was")
+    size = parts.granted.size(attempt, sha256)
+    if size is None:
+        parts.granted.grant(attempt, _manifest(parts, attempt))
+        size = parts.granted.size(attempt, sha256)
+    if size is None:
+        raise ArtifactNotFound(f"attempt {attempt} has no file with the digest {sha256}")
+    return download_of(parts.artifacts.open(sha256), sha256, size)
+
+
+def manifest_of(state: RunState, attempt_name: str, workspace: Workspace) -> Manifest:
+    """What the attempt's directories hold at its start. Raises `AttemptOver` for one that is not live, and what the
+    workspace raises."""
+    attempt = next((one for one in state.live_attempts() if one.id == attempt_name), None)
+    if attempt is None:
+        raise AttemptOver(f"attempt {attempt_name} is over, or never was")
+    files = [
+        LaidFile(root=Root.WORK, path=entry.path, sha256=entry.sha256, size=entry.size, mode=entry.mode)
+        for entry in workspace.list(attempt.snapshot)
+    ]
+    files += [
+        LaidFile(root=Root.IN, path=f"{name}/{file.path}", sha256=file.sha256, size=file.size, mode=FILE_MODE)
+        for name in attempt.uses
+        for file in state.steps[name].outputs
+    ]
+    return Manifest(files=tuple(files))
+
+
+def _manifest(parts: Parts, attempt: str) -> Manifest:
+    try:
+        state = parts.store.state(run_of_attempt(attempt))
+    except RunNotFound as error:
+        raise AttemptOver(f"the run of {attempt} is gone") from error
+    return manifest_of(state, attempt, parts.workspace)

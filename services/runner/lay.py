@@ -1,0 +1,121 @@
+"""Filling an attempt's directories before its program starts: what the init container of a pod does.
+
+Copies the shim with the interpreter it brings, then fetches the files the API lists, several at a time, each checked
+against its digest and put in place in one move. Done again after a death, it ends with the same files.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from services.core.errors import CohortError
+from services.core.manifest import LaidFile, Root
+from services.core.paths import clean_path
+from services.runner.ship import AttemptClient
+
+log = structlog.get_logger()
+
+_PARALLEL = 8
+_DAMAGED_TIMES = 5
+# The program may run as another user of the same group.
+_DIRECTORY_MODE = 0o775
+_GROUP_WRITES = 0o020
+_OWNER_WRITES = 0o200
+
+
+class Damaged(CohortError):
+    """However often it is fetched, a file does not have its digest: the artifact store lost or changed bytes."""
+
+
+@dataclass(frozen=True)
+class Laid:
+    """What was put in place."""
+
+    files: int
+    bytes: int
+
+
+def lay(roots: Mapping[Root, Path], client: AttemptClient) -> Laid:
+    """Put every listed file below its root. Raises `Damaged`, `BadPath`, OSError, and what `AttemptClient` raises."""
+    places: dict[str, list[tuple[Path, int]]] = {}
+    listed = client.files().files
+    for file in listed:
+        places.setdefault(file.sha256, []).append((roots[file.root] / clean_path(file.path), _mode(file)))
+    for directory in {*roots.values(), *(path.parent for targets in places.values() for path, _ in targets)}:
+        _make(directory)
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        tasks = [pool.submit(_fetch, sha256, targets, client) for sha256, targets in places.items()]
+        try:
+            for task in tasks:
+                task.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return Laid(len(listed), sum(file.size for file in listed))
+
+
+def carry(source: Path, target: Path) -> None:
+    """Copy the shim's directory, for a container whose image has nothing that could run it."""
+    shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, copy_function=shutil.copyfile)
+    for path in source.rglob("*"):
+        if path.is_file():
+            (target / path.relative_to(source)).chmod(path.stat().st_mode & 0o777)
+
+
+def _fetch(sha256: str, targets: list[tuple[Path, int]], client: AttemptClient) -> None:
+    """Fetch one object into its first place and copy it from there into the others."""
+    first, mode = targets[0]
+    for _ in range(_DAMAGED_TIMES):
+        scratch = first.with_name(f".{sha256}.part")
+        if _receive(sha256, scratch, client) == sha256:
+            break
+        log.warning("file_damaged", sha256=sha256)
+    else:
+        raise Damaged(f"{first}: its bytes do not have the digest {sha256}; restore the object from a backup")
+    for other, other_mode in targets[1:]:
+        copy = other.with_name(f".{sha256}.part-{other.name}"[:255])
+        shutil.copyfile(scratch, copy)
+        _settle(copy, other, other_mode)
+    _settle(scratch, first, mode)
+
+
+def _receive(sha256: str, scratch: Path, client: AttemptClient) -> str:
+    """Write the object to `scratch`; returns the digest of what came."""
+    digest = hashlib.sha256()
+
+    def take(pieces: Iterator[bytes]) -> None:
+        nonlocal digest
+        digest = hashlib.sha256()
+        with scratch.open("wb") as file:
+            for piece in pieces:
+                digest.update(piece)
+                file.write(piece)
+
+    client.get_blob(sha256, take)
+    return digest.hexdigest()
+
+
+def _settle(scratch: Path, target: Path, mode: int) -> None:
+    scratch.chmod(mode)
+    scratch.replace(target)
+
+
+def _mode(file: LaidFile) -> int:
+    return file.mode | (_GROUP_WRITES if file.mode & _OWNER_WRITES else 0)
+
+
+def _make(directory: Path) -> None:
+    """Make the directory where it is not, writable for the group as far down as it is ours."""
+    missing = []
+    while not directory.is_dir():
+        missing.append(directory)
+        directory = directory.parent
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        os.chmod(path, _DIRECTORY_MODE)
