@@ -61,11 +61,16 @@ def lay(roots: Mapping[Root, Path], client: AttemptClient) -> Laid:
 
 
 def carry(source: Path, target: Path) -> None:
-    """Copy the shim's directory, for a container whose image has nothing that could run it."""
-    shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, copy_function=shutil.copyfile)
-    for path in source.rglob("*"):
-        if path.is_file():
-            (target / path.relative_to(source)).chmod(path.stat().st_mode & 0o777)
+    """Copy the shim's directory, for a container whose image has nothing that could run it. `target` itself may belong
+    to another user."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.rglob("*")):
+        copy = target / path.relative_to(source)
+        if path.is_dir():
+            copy.mkdir(exist_ok=True)
+        else:
+            shutil.copyfile(path, copy)
+            copy.chmod(path.stat().st_mode & 0o777)
 
 
 def _fetch(sha256: str, targets: list[tuple[Path, int]], client: AttemptClient) -> None:
