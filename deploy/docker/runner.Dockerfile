@@ -28,6 +28,7 @@ COPY --from=build /opt/cohort /opt/cohort
 # Nothing here is written at run time, so the root may be read-only; the directories are volumes of the pod.
 ENV PATH=/opt/cohort/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
+    COHORT_STAY=true \
     COHORT_CARRIED_DIR=/opt/cohort/rt \
     COHORT_RT_DIR=/cohort/rt \
     COHORT_SPOOL_DIR=/cohort/spool \

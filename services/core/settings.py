@@ -93,6 +93,7 @@ class RunnerSettings(AttemptSettings):
     spool_dir: Path = Field(description="The directory shared with the shim.")
     output_dir: Path = Field(description="The directory whose files are the step's outputs.")
     heartbeat_seconds: float = Field(2.0, gt=0, description="Pause between two heartbeats.")
+    stay: bool = Field(False, description="Wait for SIGTERM at the end: a pod's sidecar that ends is started again.")
 
 
 class LaySettings(AttemptSettings):

@@ -100,8 +100,12 @@ def _run_sidecar(settings: RunnerSettings, client: AttemptClient, halt: Halt) ->
     if not take(spool.sidecar_lock):
         log.info("sidecar_is_tended")
         return BUSY
-    signal.signal(signal.SIGTERM, lambda *_: _stop_later(halt))
-    return _tend(settings, spool, client, halt)
+    told = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: _end(spool, halt, told))
+    code = _tend(settings, spool, client, halt)
+    if code == SETTLED and settings.stay:
+        told.wait()
+    return code
 
 
 def _tend(settings: RunnerSettings, spool: Spool, client: AttemptClient, halt: Halt) -> int:
@@ -127,6 +131,17 @@ def _tend(settings: RunnerSettings, spool: Spool, client: AttemptClient, halt: H
     return SETTLED
 
 
+def _end(spool: Spool, halt: Halt, told: threading.Event) -> None:
+    """SIGTERM: bring to the end what a program has left, within bounds. Where none came, none will."""
+    told.set()
+    if spool.has_begun():
+        timer = threading.Timer(_STOP_SECONDS, halt.stop)
+        timer.daemon = True
+        timer.start()
+    else:
+        halt.stop()
+
+
 def _hide_memory() -> None:
     """Keep our memory and environment from other processes of the same user: the user's program may be one."""
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
@@ -138,12 +153,6 @@ def _read_token(settings: AttemptSettings) -> str:
     if not token:
         raise BadRequest("no token: give it on the first line of stdin, or name its file in COHORT_TOKEN_FILE")
     return token
-
-
-def _stop_later(halt: Halt) -> None:
-    timer = threading.Timer(_STOP_SECONDS, halt.stop)
-    timer.daemon = True
-    timer.start()
 
 
 if __name__ == "__main__":

@@ -4,13 +4,14 @@
 
 It speaks to nobody over the network, holds no secret and never looks into what the program prints. Standard library
 only, Python 3.9 or later, and one file, because it is copied into images that Cohort does not build: that is why it is
-longer than a module should be.
+longer than a module should be. Where no image has a Python for it, `ld.so python3` of its own stand before it.
 
 In SPOOL it reads `claim.json` (the sidecar's leave to start) and `cancel`, and writes `log` (stdout and stderr as one
 stream of bytes), `usage.json` (a sample of memory and CPU each second), `shim.json` and `exit.json`. The log is the
 truth; the copy to the shim's own stdout is a courtesy that never holds the program up. When the reader of that stdout
 falls more than MIRROR_BYTES behind, the copy leaves bytes out and `exit.json` counts them. When the log's disk is full
-the program runs on and `exit.json` lists what was lost as `gaps`.
+the program runs on and `exit.json` lists what was lost as `gaps`. What `exit.json` says is also left at
+--termination-log, where the kubelet reads it: `terminated` in it means that the shim itself was told to end.
 
 A shim runs a program once: one that finds another shim alive, or the traces of one that had started its program, exits
 with REFUSED and touches nothing. Otherwise its exit code mirrors the program's, 128 + n for a signal.
@@ -38,6 +39,7 @@ REFUSED = 75
 CHUNK_BYTES = 1 << 20
 MIRROR_BYTES = 4 << 20
 RESERVED_BYTES = 8192
+TERMINATION_LOG_BYTES = 4096
 MAX_GAPS = 64
 
 TICK_SECONDS = 0.2
@@ -89,6 +91,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--grace-seconds", type=float, required=True, help="from SIGTERM to SIGKILL")
     parser.add_argument("--claim-seconds", type=float, default=60.0, help="how long to wait for the sidecar's claim")
     parser.add_argument("--memory-bytes", type=int, default=None, help="address space of each process (RLIMIT_AS)")
+    parser.add_argument("--termination-log", default=None, help="a file for the container's last words, at most 4 KiB")
     parser.add_argument("--cwd", default=None, help="where the program runs")
     parser.add_argument("command", nargs="+", help="the program and its arguments, after --")
     return parser.parse_args(arguments)
@@ -162,6 +165,7 @@ class Shim:
         self._status: int | None = None
         self._failure = b""
         self._why: str | None = None
+        self._terminated = False
         self._childless = False
         self._kill_at: float | None = None
         self._give_up_at: float | None = None
@@ -221,13 +225,17 @@ class Shim:
             complain(f"small pipe: {error}")
         child_gate, gate = os.pipe()
         report, child_report = os.pipe()
+        # A signal for the child must find it with its own answers to signals, not with ours.
+        signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
         try:
             pid = os.fork()
+            if pid == 0:
+                os.close(gate)
+                become(self._options, self._prctl, child_output, child_gate, child_report)
         except OSError as error:
             raise StartFailed(f"could not start a process: {error.strerror}", 126) from error
-        if pid == 0:
-            os.close(gate)
-            become(self._options, self._prctl, child_output, child_gate, child_report)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
         for descriptor in (child_output, child_gate, child_report):
             os.close(descriptor)
         self._pid = pid
@@ -293,8 +301,10 @@ class Shim:
         for number in numbers:
             if number in FORWARDED and self._status is None:
                 signal_group(self._pid, number)
-                if number == signal.SIGTERM and self._kill_at is None:
-                    self._kill_at = time.monotonic() + self._options.grace_seconds
+                if number == signal.SIGTERM:
+                    self._terminated = True
+                    if self._kill_at is None:
+                        self._kill_at = time.monotonic() + self._options.grace_seconds
 
     def _tick(self, now: float, deadline: float) -> None:
         had_ended = self._status is not None
@@ -369,6 +379,7 @@ class Shim:
             "exit_code": exit_code,
             "signal": number,
             "reason": reason,
+            "terminated": self._terminated,
             "started": self._started,
             "finished": time.time(),
             "bytes": self._log.size,
@@ -386,6 +397,8 @@ class Shim:
                 if time.monotonic() > give_up:
                     break
             time.sleep(TICK_SECONDS)
+        if self._options.termination_log is not None:
+            leave_last_words(self._options.termination_log, report)
         return REFUSED if exit_code is None else exit_code
 
 
@@ -415,6 +428,19 @@ def become(options: argparse.Namespace, prctl: Prctl, output: int, gate: int, re
         os.write(report, json.dumps([f"could not start {name!r}: {error}", exit_code]).encode())
     finally:
         os._exit(127)
+
+
+def leave_last_words(path: str, report: dict[str, Any]) -> None:
+    """Write the report where the kubelet looks for it: a file that can be filled, and not replaced. What would be too
+    long is left out, gaps first: the sidecar tells them all."""
+    text = json.dumps(report, separators=(",", ":"))
+    if len(text) > TERMINATION_LOG_BYTES:
+        text = json.dumps({**report, "gaps": []}, separators=(",", ":"))
+    try:
+        with open(path, "w") as file:
+            file.write(text)
+    except OSError as error:
+        complain(f"{path}: {error}")
 
 
 class Log:

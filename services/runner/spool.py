@@ -32,11 +32,13 @@ class ExitReason(StrEnum):
 
 class ExitRecord(Record):
     """How the program ended. `exit_code` is as a shell says it (128 + signal), None if that will never be known or
-    the program was never started. Times are seconds since the epoch; `bytes` is the size of the log."""
+    the program was never started. Times are seconds since the epoch; `bytes` is the size of the log. `terminated`: the
+    shim was told to end while the program ran, by whoever rules the machine or the container."""
 
     exit_code: int | None
     signal: int | None
     reason: ExitReason
+    terminated: bool = False
     started: float
     finished: float
     bytes: int
@@ -102,6 +104,11 @@ class Spool:
     def shim(self) -> ShimRecord | None:
         """Who runs the program; None before any shim came."""
         return self._read("shim.json", ShimRecord)
+
+    def has_begun(self) -> bool:
+        """Whether a shim is alive, started its program, or reported: there is something to bring to an end."""
+        record = self.shim()
+        return is_held(self.shim_lock) or (record is not None and record.pgid is not None) or self.exit() is not None
 
     def usage(self) -> Usage | None:
         """The shim's last sample."""

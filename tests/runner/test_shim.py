@@ -1,14 +1,17 @@
 """The shim, as a process of its own running real programs."""
 
+import json
 import os
 import resource
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from services.runner.shim import leave_last_words
 from tests.runner.rig import Rig, is_alive, wait_for_file, wait_until
 
 STUBBORN = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
@@ -338,3 +341,36 @@ def test_the_times_of_the_program_are_reported(rig: Rig) -> None:
     report = rig.report()
     assert before <= report["started"] <= report["finished"] - 0.2
     assert report["finished"] <= time.time()
+
+
+def test_its_report_is_left_where_the_kubelet_reads_it(rig: Rig, tmp_path: Path) -> None:
+    last_words = tmp_path / "termination-log"
+    last_words.write_text("something longer than the report" * 100)
+    inode = last_words.stat().st_ino
+    assert rig.shim("sh", "-c", "exit 3", termination_log=last_words).wait(timeout=60) == 3
+    assert json.loads(last_words.read_text()) == rig.report()
+    assert last_words.stat().st_ino == inode
+    assert last_words.stat().st_size <= 4096
+
+
+def test_last_words_that_nobody_takes_are_no_trouble(rig: Rig, tmp_path: Path) -> None:
+    assert rig.shim("sh", "-c", "exit 3", termination_log=tmp_path / "no" / "file").wait(timeout=60) == 3
+    assert rig.report()["exit_code"] == 3
+
+
+def test_a_report_with_many_gaps_still_fits(tmp_path: Path) -> None:
+    last_words = tmp_path / "termination-log"
+    leave_last_words(str(last_words), {"exit_code": 1, "gaps": [{"offset": 10**15, "bytes": 10**15}] * 200})
+    assert json.loads(last_words.read_text()) == {"exit_code": 1, "gaps": []}
+
+
+@pytest.mark.parametrize("by", ["shim", "program"])
+def test_a_shim_told_to_end_is_told_from_a_program_that_ends_itself(rig: Rig, by: str) -> None:
+    process = rig.shim("sh", "-c", "trap 'exit 0' TERM; echo > ready; while :; do sleep 0.05; done", grace=600)
+    wait_for_file(rig.work / "ready")
+    if by == "shim":
+        process.terminate()
+    else:
+        os.kill(rig.until_running(), signal.SIGTERM)
+    assert process.wait(timeout=60) == 0
+    assert (rig.report()["reason"], rig.report()["terminated"]) == ("exited", by == "shim")

@@ -354,3 +354,34 @@ def test_the_runner_needs_nothing_of_the_other_services() -> None:
     command = [sys.executable, "-c", source]
     done = subprocess.run(command, env={"PYTHONPATH": PYTHONPATH}, capture_output=True, check=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_sidecar_that_stays_ends_when_it_is_told_to(rig: Rig) -> None:
+    rig.shim("sh", "-c", "echo hello", claimed=None)
+    sidecar = rig.sidecar(COHORT_STAY="true")
+    wait_until(lambda: rig.spool.settlement() is Settlement.FINISHED)
+    with pytest.raises(subprocess.TimeoutExpired):
+        sidecar.wait(timeout=0.3)
+    sidecar.terminate()
+    assert sidecar.wait(timeout=60) == 0
+
+
+def test_a_sidecar_told_to_end_ships_what_a_program_left(rig: Rig) -> None:
+    rig.shim(
+        "sh", "-c", "echo hello; echo out > $OUT/model", claimed=True, env={**os.environ, "OUT": str(rig.out)}
+    ).wait(timeout=60)
+    rig.ingest.instead["claim"].extend([JSONResponse({}, 503)] * 3)
+    sidecar = rig.sidecar(COHORT_STAY="true")
+    wait_until(lambda: not rig.ingest.instead["claim"])
+    sidecar.terminate()
+    assert sidecar.wait(timeout=60) == 0
+    assert (bytes(rig.kept.log), rig.kept.outputs) == (b"hello\n", {"model": b"out\n"})
+    assert rig.kept.accepted["exit_code"] == 0
+
+
+def test_a_sidecar_told_to_end_before_any_program_came_waits_for_none(rig: Rig) -> None:
+    sidecar = rig.sidecar(COHORT_STAY="true")
+    wait_until(rig.spool.is_claimed)
+    sidecar.terminate()
+    assert sidecar.wait(timeout=60) == 75
+    assert rig.kept.accepted is None

@@ -14,6 +14,8 @@ from services.runner.spool import ExitReason
 from services.worker.executors import Observed, Phase
 
 _LOST = frozenset({ExitReason.SHIM_LOST, ExitReason.NOT_CLAIMED})
+_BY_ITSELF = frozenset({ExitReason.EXITED, ExitReason.SIGNALLED})
+_TERMINATED = "terminated: it was told to end by whoever rules its machine, not by its run"
 
 Outcome = Literal["succeeded", "failed", "cancelled", "lost"]
 
@@ -71,7 +73,7 @@ def decide(
         case Phase.STARTING | Phase.RUNNING:
             return _living(attempt, record, seen, wanted)
         case Phase.FINISHED | Phase.LOST:
-            return _over(record, seen, now, finish_seconds)
+            return _over(record, seen, now, finish_seconds, wanted)
         case _:
             assert_never(seen.phase)
 
@@ -89,7 +91,7 @@ def _living(attempt: Attempt, record: AttemptRecord, seen: Observed, wanted: boo
     return Nothing()
 
 
-def _over(record: AttemptRecord, seen: Observed, now: float, finish_seconds: float) -> Action:
+def _over(record: AttemptRecord, seen: Observed, now: float, finish_seconds: float, wanted: bool) -> Action:
     if seen.exit is None:
         return _judged(seen, "lost", seen.reason or "its process is gone without a word")
     if record.finish is None and now < seen.exit.finished + finish_seconds:
@@ -102,6 +104,9 @@ def _over(record: AttemptRecord, seen: Observed, now: float, finish_seconds: flo
         return Close("cancelled", "cancelled")
     if reason in _LOST:
         return _judged(seen, "lost", reason)
+    if seen.exit.terminated and reason in _BY_ITSELF:
+        # It may have saved its state and left with 0: that it had more to do, nobody can tell from its code.
+        return _judged(seen, "lost", _TERMINATED) if wanted else Close("cancelled", "cancelled")
     if reason is ExitReason.EXITED and seen.exit.exit_code == 0:
         return Close("succeeded", "exit code 0")
     return _judged(seen, "failed", _failure(reason, seen.exit.exit_code, seen.exit.signal))

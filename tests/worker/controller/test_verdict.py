@@ -128,6 +128,14 @@ def test_what_lives_is_tended_and_told_of_once(
 # --- Over -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("exit", [exit_record(0, terminated=True), exit_record(143, "signalled", terminated=True)])
+@pytest.mark.parametrize(("run", "outcome"), [(Status.WAITING, "lost"), (Status.CANCELLING, "cancelled")])
+def test_what_was_told_to_end_from_outside_is_not_the_programs_doing(exit: Any, run: Status, outcome: str) -> None:
+    action = decided(Phase.FINISHED, exit=exit, run=run)
+    assert isinstance(action, Close)
+    assert action.outcome == outcome
+
+
 @pytest.mark.parametrize(
     ("exit", "expected"),
     [
