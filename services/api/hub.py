@@ -18,6 +18,7 @@ from services.api.feed import Feed
 from services.core.keys import run_channel
 from services.core.store import RunStore
 
+_CANCEL_SECONDS = 0.2
 _RECONNECT_SECONDS = 0.5
 _LISTEN_SECONDS = 10.0
 
@@ -49,8 +50,10 @@ class Hub:
             yield
         finally:
             self.close()
-            listener.cancel()
-            await asyncio.gather(listener, return_exceptions=True)
+            # A connection on its way can swallow a cancel.
+            while not listener.done():
+                listener.cancel()
+                await asyncio.wait([listener], timeout=_CANCEL_SECONDS)
 
     @asynccontextmanager
     async def feed(self, run: str) -> AsyncIterator[Feed]:

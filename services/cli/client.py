@@ -25,6 +25,7 @@ RETRY_PAUSES = (0.3, 1.0)
 LONGEST_RETRY_AFTER = 10.0
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
+READY_SECONDS = 2.0
 # Two keep-alives of the server may get lost before a silent stream counts as dead.
 STREAM_SILENCE_SECONDS = 45.0
 _LOOPBACK = ("http://127.", "http://localhost", "http://[::1]")
@@ -64,7 +65,7 @@ class ApiClient:
         Asked once, for a start to wait for.
         """
         try:
-            return self._http.get("/readyz").is_success and self._http.get("/v1/whoami").is_success
+            return all(self._http.get(path, timeout=READY_SECONDS).is_success for path in ("/readyz", "/v1/whoami"))
         except httpx.TransportError:
             return False
 

@@ -24,7 +24,7 @@ from services.cli.programs import (
     scripted_program,
     service_programs,
 )
-from services.cli.supervisor import Supervisor
+from services.cli.supervisor import StartFailed, Supervisor
 from services.core.apikeys import ApiKeys, BadKey, Scope
 from services.core.errors import StoreUnavailable
 from services.core.redis import connect, translated
@@ -65,15 +65,31 @@ def stack(home: Home, wishes: Wishes, say: Callable[[str], None]) -> Iterator[St
     with home.claimed():
         before = read_json(home.stack_file)
         _end_leftovers(before, say)
-        ports = _ports(before, wishes)
-        supervisor = Supervisor(home.logs, say, lambda pids: _write_down(home, ports, pids))
+        running = _started(home, before, wishes, say)
         try:
-            yield _started(home, ports, wishes, supervisor, say)
+            yield running
         finally:
+            running.supervisor.stop()
+
+
+def _started(home: Home, before: dict[str, object], wishes: Wishes, say: Callable[[str], None]) -> Stack:
+    """Start everything; once more with another port where somebody was quicker to take the one that was free."""
+    while True:
+        ports = _ports(before, wishes)
+        supervisor = Supervisor(home.logs, say, lambda pids, ports=ports: _write_down(home, ports, pids))  # type: ignore[misc]
+        try:
+            return _started_at(home, ports, wishes, supervisor, say)
+        except StartFailed:
             supervisor.stop()
+            if wishes.port or _is_free(ports.api):
+                raise
+            say(f"port {ports.api} was taken meanwhile; starting again with another one")
+        except BaseException:
+            supervisor.stop()
+            raise
 
 
-def _started(home: Home, ports: Ports, wishes: Wishes, supervisor: Supervisor, say: Callable[[str], None]) -> Stack:
+def _started_at(home: Home, ports: Ports, wishes: Wishes, supervisor: Supervisor, say: Callable[[str], None]) -> Stack:
     known = _secrets(home)
     server = shutil.which("redis-server")
     if server is None:

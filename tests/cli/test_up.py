@@ -9,13 +9,14 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.cli import leftovers
-from tests.servers import bound_to_us, wait_until
+from tests.servers import bound_to_us, free_port, wait_until
 
 PARTS = {"redis", "api", "worker", "controller"}
 STOP_SECONDS = 60
@@ -150,7 +151,8 @@ def test_a_part_that_is_killed_comes_back(up: Up, name: str) -> None:
 def test_runs_key_and_port_survive_a_stop_that_leaves_no_process(
     start: Callable[..., Up], number: signal.Signals
 ) -> None:
-    up = start()
+    # Not the usual port: another test's stack may take that while this one is down.
+    up = start("--port", str(free_port()))
     run = up.cohort("submit", "train it", "--model", "scripted/none").stdout.strip()
     before, pids, client = up.stack, up.pids, (up.home / "client.json").read_text()
     said = up.stop(number)
@@ -162,6 +164,17 @@ def test_runs_key_and_port_survive_a_stop_that_leaves_no_process(
     assert (again.home / "client.json").read_text() == client
     assert again.cohort("show", run).returncode == 0
     again.stop()
+
+
+@pytest.mark.slow
+def test_two_that_start_at_once_come_up_on_ports_of_their_own(tmp_path: Path) -> None:
+    # The pool's threads stay until the end: what they start ends with them.
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda name: Up(tmp_path / name / "home"), ("one", "other")))
+        assert len({up.stack["api"] for up in both}) == 2
+        assert all(up.cohort("runs").returncode == 0 for up in both)
+        for up in both:
+            up.stop()
 
 
 @pytest.mark.slow
