@@ -72,6 +72,8 @@ class LitellmModel:
         litellm.suppress_debug_info = True
         litellm.disable_hf_tokenizer_download = True
         litellm.drop_params = True
+        # For its callbacks litellm starts an event loop for each piece of a stream. We have none.
+        litellm.disable_streaming_logging = True
         self._litellm = litellm
         self._limits = limits
         self._base_url = base_url
@@ -149,10 +151,14 @@ class LitellmModel:
 
     def _read(self, request: dict[str, Any], chunks: "queue.Queue[Any]", abandoned: threading.Event) -> None:
         try:
-            for chunk in self._litellm.completion(**request):
+            stream = self._litellm.completion(**request)
+            for chunk in stream:
                 if abandoned.is_set():
                     return
                 chunks.put(chunk)
+                if _has_ended(chunk) and (counted := _counted(stream)):
+                    chunks.put(counted)
+                    break
             chunks.put(None)
         except Exception as error:  # noqa: BLE001 - the thread's edge: litellm raises anything; it is classed and passed on
             chunks.put(self._failure(error))
@@ -192,6 +198,20 @@ def route(model: str, base_url: str, api_key: str) -> dict[str, Any]:
     if base_url and (prefix == "openai" or not rest):
         return {"model": model if rest else f"openai/{model}", "api_base": base_url, "api_key": api_key or "none"}
     return {"model": model, **({"api_key": api_key} if api_key else {})}
+
+
+def _has_ended(chunk: Any) -> bool:
+    return bool(chunk.choices and chunk.choices[0].finish_reason)
+
+
+def _counted(stream: Any) -> Any:
+    """The chunk with the usage that follows the end of an OpenAI-like reply, read past litellm; None where none comes.
+
+    At the end of a stream litellm builds the whole reply and prices it twice for its callbacks, half of a call's cost.
+    """
+    if stream.custom_llm_provider != "openai":
+        return None
+    return next((chunk for chunk in list(stream.completion_stream) if getattr(chunk, "usage", None)), None)
 
 
 def _next(chunks: "queue.Queue[Any]", deadline: float, total: float, stop: Callable[[], bool]) -> Any:
