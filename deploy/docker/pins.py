@@ -1,7 +1,8 @@
 """What one service needs of constraints.txt, hashes and all, for `pip install --require-hashes --no-deps`:
 
-    python pins.py pyproject.toml constraints.txt EXTRA… > requirements.txt
+    python pins.py pyproject.toml constraints.txt WANTED… > requirements.txt
 
+WANTED is an extra of the project, which brings what the project always needs, or else the name of a package.
 Who needs what is read from the `# via` comments that pip-compile leaves behind, so this resolves nothing itself; it may
 name a package too many (one that only another extra's options ask for), never one too few.
 """
@@ -15,16 +16,19 @@ NAME = re.compile(r"[A-Za-z0-9._-]+")
 EXTRAS = re.compile(r"\[([^\]]*)\]")
 
 
-def main(project: Path, constraints: Path, extras: list[str]) -> str:
-    """The pinned requirements of the project with these extras."""
+def main(project: Path, constraints: Path, wanted: list[str]) -> str:
+    """The pinned requirements of these extras and packages, and of all that they need."""
     pins, needed_by = read(constraints.read_text())
-    wanted = [canonical(name) for name in required(tomllib.loads(project.read_text())["project"], extras)]
+    table = tomllib.loads(project.read_text())["project"]
+    extras = [name for name in wanted if name in table["optional-dependencies"]]
+    named = [name for name in wanted if name not in extras] + (required(table, extras) if extras else [])
+    waiting = [canonical(name) for name in named]
     chosen: set[str] = set()
-    while wanted:
-        name = wanted.pop()
+    while waiting:
+        name = waiting.pop()
         if name not in chosen:
             chosen.add(name)
-            wanted += [other for other, users in needed_by.items() if name in users]
+            waiting += [other for other, users in needed_by.items() if name in users]
     missing = sorted(chosen - set(pins))
     if missing:
         raise SystemExit(f"constraints.txt does not pin {', '.join(missing)}; run `make lock`")

@@ -1,0 +1,36 @@
+# The REST API, and the ingest of the runners.
+# Build at the root of the repository: buildah bud -f deploy/docker/api.Dockerfile .
+ARG BASE=docker.io/library/python:3.11-slim-bookworm
+
+FROM ${BASE} AS build
+WORKDIR /build
+COPY pyproject.toml constraints.txt deploy/docker/pins.py ./
+RUN python3 pins.py pyproject.toml constraints.txt api > requirements.txt \
+ && python3 -m venv --without-pip /opt/cohort/venv \
+ && python3 -m pip --python /opt/cohort/venv/bin/python install \
+      --quiet --no-cache-dir --disable-pip-version-check --require-hashes --no-deps -r requirements.txt \
+ && python3 -m pip --python /opt/cohort/venv/bin/python check
+COPY services ./services
+RUN site=$(/opt/cohort/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+ && mkdir "$site/services" \
+ && cp -r services/__init__.py services/core services/api "$site/services/" \
+ && /opt/cohort/venv/bin/python -m compileall -q "$site/services" \
+ && install -d -o 10001 -g 10001 /opt/cohort/state
+
+FROM ${BASE}
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.title="cohort-api" \
+      org.opencontainers.image.description="The REST API and the runner's ingest." \
+      org.opencontainers.image.version="${VERSION}" \
+      dev.cohort.service="api"
+COPY --from=build /opt/cohort/venv /opt/cohort/venv
+# A place for those who mount no volume here. Besides it and /tmp nothing is written, so the root may be read-only.
+COPY --from=build --chown=10001:10001 /opt/cohort/state /var/lib/cohort
+ENV PATH=/opt/cohort/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp \
+    COHORT_API_HOST=0.0.0.0
+EXPOSE 8470
+USER 10001:10001
+WORKDIR /
+ENTRYPOINT ["python", "-P", "-m", "services.api"]
