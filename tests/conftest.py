@@ -13,8 +13,7 @@ from services.core.keys import Keys
 from services.core.payload import Payloads
 from services.core.redis import Client, connect
 from services.core.store import RunStore
-from tests.servers import EmbeddedRedis, RedisCluster, RedisServer
-from tests.servers import wait_until as _wait_until
+from tests.servers import EmbeddedRedis, RedisCluster, RedisServer, wait_until as _wait_until
 
 
 def pytest_configure() -> None:

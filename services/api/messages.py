@@ -13,8 +13,7 @@ from services.api.parameters import RunId
 from services.api.parts import Uses
 from services.api.text import Said
 from services.api.views import Acknowledged, answer
-from services.core import events as ev
-from services.core import faults
+from services.core import events as ev, faults
 from services.core.errors import Conflict
 from services.core.lifecycle import Status
 from services.core.records import RunState

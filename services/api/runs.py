@@ -22,8 +22,7 @@ from services.api.problems import BadField, KeyReused
 from services.api.submission import Asked, Submission
 from services.api.text import Line
 from services.api.views import Accepted, Acknowledged, RunPage, RunView, answer, links, view
-from services.core import events as ev
-from services.core import faults
+from services.core import events as ev, faults
 from services.core.apikeys import KeyRecord
 from services.core.catalog import MAX_PAGE
 from services.core.errors import Conflict

@@ -14,53 +14,21 @@ from pydantic import Field
 
 from services.core.documented_events import (
     ApprovalRequired as ApprovalRequired,
-)
-from services.core.documented_events import (
     AssistantChunk as AssistantChunk,
-)
-from services.core.documented_events import (
     AssistantMessage as AssistantMessage,
-)
-from services.core.documented_events import (
     AssistantStreamEnd as AssistantStreamEnd,
-)
-from services.core.documented_events import (
     Compacted as Compacted,
-)
-from services.core.documented_events import (
     ErrorRaised as ErrorRaised,
-)
-from services.core.documented_events import (
     EventData as EventData,
-)
-from services.core.documented_events import (
     Interrupted as Interrupted,
-)
-from services.core.documented_events import (
     Processing as Processing,
-)
-from services.core.documented_events import (
     Ready as Ready,
-)
-from services.core.documented_events import (
     Shutdown as Shutdown,
-)
-from services.core.documented_events import (
     ToolCall as ToolCall,
-)
-from services.core.documented_events import (
     ToolLog as ToolLog,
-)
-from services.core.documented_events import (
     ToolOutput as ToolOutput,
-)
-from services.core.documented_events import (
     ToolStateChange as ToolStateChange,
-)
-from services.core.documented_events import (
     TurnComplete as TurnComplete,
-)
-from services.core.documented_events import (
     UndoComplete as UndoComplete,
 )
 from services.core.lifecycle import Reason, Status

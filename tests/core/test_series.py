@@ -2,8 +2,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from services.core.series import Metric, Progress, SeriesParser, progress
 
