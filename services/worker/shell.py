@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.core.checkout import Checkout
@@ -55,6 +55,16 @@ class Ended:
     output: bytes
 
 
+@dataclass
+class _Copy:
+    """A run's working copy and the commands at work in it: one at a time lays it or looks for changes."""
+
+    checkout: Checkout
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    holders: int = 0
+    at_work: int = 0
+
+
 class Shell:
     """Runs commands for runs, in directories under `directory`."""
 
@@ -62,8 +72,8 @@ class Shell:
         self._directory = directory
         self._workspace = workspace
         self._python = python
-        self._lock = threading.Lock()
-        self._active: dict[str, int] = {}
+        self._copies: dict[str, _Copy] = {}
+        self._copies_lock = threading.Lock()
         self._started: dict[Path, subprocess.Popen[bytes]] = {}
 
     def run(
@@ -75,13 +85,13 @@ class Shell:
         """
         # A worker that slept through its lease must neither lay files under its successor's commands nor start one.
         _heed(stop, run)
-        with self._checkout(run, snapshot) as checkout:
+        with self._checkout(run, snapshot) as copy:
             place = self._place(run, call)
             place.mkdir(parents=True)
             Spool(place).grant("shell")
             reach("worker.command_placed")
             _heed(stop, run)
-            process = self._start(place, checkout.directory, command, timeout_seconds)
+            process = self._start(place, copy.checkout.directory, command, timeout_seconds)
             reach("worker.command_started")
             ended = self._await(place, stop, lambda: process.poll() is None)
             self._collect(place)
@@ -89,7 +99,7 @@ class Shell:
                 raise OutcomeUnknown(
                     "the command's shim died, so what became of the command is unknown; check its effects"
                 )
-            return self._with_changes(checkout, ended)
+            return self._with_changes(copy, ended)
 
     def recover(self, run: str, call: str, stop: Callable[[], bool]) -> Ran | None:
         """The outcome of a command begun by a worker that is gone; waits for it if it still runs. None: unknown.
@@ -108,13 +118,13 @@ class Shell:
         def is_alive() -> bool:
             return is_held(Spool(place).shim_lock) or time.monotonic() < seen + _START_SECONDS
 
-        with self._checkout(run, None) as checkout:
+        with self._checkout(run, None) as copy:
             ended = self._await(place, stop, is_alive)
             if ended is None:
                 Spool(place).cancel()
                 return None
             self._collect(place)
-            return self._with_changes(checkout, ended)
+            return self._with_changes(copy, ended)
 
     def runs(self) -> list[str]:
         """The runs that have directories here."""
@@ -137,24 +147,33 @@ class Shell:
         return self._directory / run / "commands" / call
 
     @contextmanager
-    def _checkout(self, run: str, snapshot: str | None) -> Iterator[Checkout]:
+    def _checkout(self, run: str, snapshot: str | None) -> Iterator[_Copy]:
         """The run's working copy; laid out anew unless another command is at work in it."""
-        checkout = Checkout(self._directory / run / "checkout", self._workspace)
-        with self._lock:
-            if snapshot is not None and not self._active.get(run):
-                checkout.lay(snapshot)
-            self._active[run] = self._active.get(run, 0) + 1
+        with self._copies_lock:
+            copy = self._copies.get(run)
+            if copy is None:
+                copy = self._copies[run] = _Copy(Checkout(self._directory / run / "checkout", self._workspace))
+            copy.holders += 1
         try:
-            yield checkout
+            with copy.lock:
+                if snapshot is not None and not copy.at_work:
+                    copy.checkout.lay(snapshot)
+                copy.at_work += 1
+            try:
+                yield copy
+            finally:
+                with copy.lock:
+                    copy.at_work -= 1
         finally:
-            with self._lock:
-                self._active[run] -= 1
-                if not self._active[run]:
-                    del self._active[run]
+            with self._copies_lock:
+                copy.holders -= 1
+                if not copy.holders:
+                    del self._copies[run]
 
-    def _with_changes(self, checkout: Checkout, ended: Ended) -> Ran:
-        with self._lock:
-            changes, skipped = checkout.changes()
+    @staticmethod
+    def _with_changes(copy: _Copy, ended: Ended) -> Ran:
+        with copy.lock:
+            changes, skipped = copy.checkout.changes()
         notes = tuple(f"{one.path} ({one.reason})" for one in skipped)
         return Ran(ended.record.exit_code, ended.record.reason, ended.output, tuple(changes), notes)
 
