@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from services.core import events as ev
 from services.core.errors import BadRequest, CohortError, Fenced, StoreUnavailable
@@ -24,7 +24,7 @@ from services.core.workspace import Change
 from services.worker import conversation as conv
 from services.worker.session import Session
 from services.worker.shell import Interrupted
-from services.worker.tools.tool import Call, Desk, Finished, Park, Replay, Result, Tool
+from services.worker.tools.tool import Call, Desk, Finished, Parameters, Park, Replay, Result, Tool
 
 log = structlog.get_logger()
 
@@ -68,7 +68,7 @@ class Calls:
         reach("worker.parked")
 
     def _one(self, session: Session, open_call: OpenCall) -> Park | None:
-        tool = self.tools[open_call.tool]
+        tool = self.tools.get(open_call.tool) or _gone(open_call.tool)
         call = Call(
             id=open_call.tool_call_id,
             state=session.state,
@@ -158,12 +158,31 @@ def groups(calls: Sequence[OpenCall], tools: dict[str, Tool[Any]]) -> list[list[
     """
     ordered: list[list[OpenCall]] = []
     for call in calls:
-        alone = not tools[call.tool].is_parallel
-        if alone or not ordered or not tools[ordered[-1][-1].tool].is_parallel:
-            ordered.append([call])
-        else:
+        if ordered and _is_parallel(call, tools) and _is_parallel(ordered[-1][-1], tools):
             ordered[-1].append(call)
+        else:
+            ordered.append([call])
     return ordered
+
+
+def _is_parallel(call: OpenCall, tools: dict[str, Tool[Any]]) -> bool:
+    return call.tool in tools and tools[call.tool].is_parallel
+
+
+class _Anything(Parameters):
+    model_config = ConfigDict(extra="ignore")
+
+
+def _gone(name: str) -> Tool[Any]:
+    """In place of a tool that an upgrade took away while a call of it was open."""
+    text = f"error: there is no tool {name!r} any more; nothing was done"
+    return Tool(
+        name=name,
+        description="",
+        parameters=_Anything,
+        run=lambda *_: Result(text, success=False),
+        replay=Replay.UNSAFE,
+    )
 
 
 def problems(error: ValidationError) -> str:

@@ -115,6 +115,18 @@ def test_a_tool_that_raises_is_a_tool_error_and_not_the_end(workshop: Workshop, 
     assert not workshop.events(run, ev.ToolOutput)[0].success
 
 
+def test_a_call_of_a_tool_that_an_upgrade_took_away_is_answered(workshop: Workshop, moments: Moments) -> None:
+    def upgrade() -> None:
+        del workshop.engine.calls.tools["explode"]
+
+    with_tools(workshop, tool("explode", lambda *_: Result("boom")))
+    moments.once("worker.reply_recorded", upgrade)
+    run = workshop.accept("explodes")
+
+    assert workshop.drive(run).status is Status.SUCCEEDED
+    assert "there is no tool 'explode' any more" in told(workshop, run)[0]
+
+
 def test_files_that_cannot_be_kept_are_the_tools_error(workshop: Workshop) -> None:
     calls = workshop.engine.calls
     small = Workspace(workshop.workspace.store, PathLimits(files=3))
