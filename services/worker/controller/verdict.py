@@ -13,6 +13,8 @@ from services.core.records import Attempt, Diagnosis, RunState
 from services.runner.spool import ExitReason
 from services.worker.executors import Observed, Phase
 
+# Runners speak every few seconds.
+_SILENT_SECONDS = 60.0
 _LOST = frozenset({ExitReason.SHIM_LOST, ExitReason.NOT_CLAIMED})
 _BY_ITSELF = frozenset({ExitReason.EXITED, ExitReason.SIGNALLED})
 _TERMINATED = "terminated: it was told to end by whoever rules its machine, not by its run"
@@ -71,17 +73,17 @@ def decide(
                 return Close("cancelled", "cancelled before it started")
             return Submit() if attempt.status == "submitted" else Close("lost", "its process is nowhere to be found")
         case Phase.STARTING | Phase.RUNNING:
-            return _living(attempt, record, seen, wanted)
+            return _living(attempt, record, seen, wanted, now)
         case Phase.FINISHED | Phase.LOST:
             return _over(record, seen, now, finish_seconds, wanted)
         case _:
             assert_never(seen.phase)
 
 
-def _living(attempt: Attempt, record: AttemptRecord, seen: Observed, wanted: bool) -> Action:
+def _living(attempt: Attempt, record: AttemptRecord, seen: Observed, wanted: bool, now: float) -> Action:
     if not wanted:
         return Cancel()
-    if seen.diagnosis and seen.diagnosis.is_final:
+    if seen.diagnosis and seen.diagnosis.is_final and not _is_heard(record, now):
         # It will never run. What is left of it is cleared away once nobody counts on it.
         return _judged(seen, "lost", seen.reason)
     if not seen.tended:
@@ -108,8 +110,13 @@ def _over(record: AttemptRecord, seen: Observed, now: float, finish_seconds: flo
         # It may have saved its state and left with 0: that it had more to do, nobody can tell from its code.
         return _judged(seen, "lost", _TERMINATED) if wanted else Close("cancelled", "cancelled")
     if reason is ExitReason.EXITED and seen.exit.exit_code == 0:
-        return Close("succeeded", "exit code 0")
+        return _judged(seen, "succeeded", "exit code 0")
     return _judged(seen, "failed", _failure(reason, seen.exit.exit_code, seen.exit.signal))
+
+
+def _is_heard(record: AttemptRecord, now: float) -> bool:
+    """Whether its runner spoke of late: a cluster may lose sight of a node whose programs go on."""
+    return record.heartbeat_at is not None and now - record.heartbeat_at < _SILENT_SECONDS
 
 
 def _judged(seen: Observed, outcome: Outcome, reason: str) -> Close:

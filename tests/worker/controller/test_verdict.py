@@ -32,11 +32,15 @@ def decided(
     now: float = ENDED + 1,
     reason: str = "",
     diagnosis: Diagnosis | None = None,
+    heard: float | None = None,
 ) -> Action:
     step = step_of(attempt, cancelling=cancelling)
     state = state_of(run, steps=steps_of(step))
     record = AttemptRecord(
-        attempt=step.last.id, claimed_at=1_000.0 if claimed else None, finish=report() if reported else None
+        attempt=step.last.id,
+        claimed_at=1_000.0 if claimed else None,
+        heartbeat_at=heard,
+        finish=report() if reported else None,
     )
     seen = Observed(step.last.id, phase, exit, reason, tended, diagnosis=diagnosis)
     return decide(state, step.last, record, seen, now, FINISH_SECONDS)
@@ -231,13 +235,27 @@ def test_a_final_diagnosis_says_how_it_ended(phase: Phase, exit: Any, is_retriab
     assert decided(phase, exit=exit, diagnosis=found) == expected
 
 
-@pytest.mark.parametrize(
-    ("exit", "outcome"), [(exit_record(0), "succeeded"), (exit_record(143, "cancelled", signal=15), "cancelled")]
-)
-def test_no_diagnosis_outweighs_an_end_that_is_none_of_its_business(exit: Any, outcome: str) -> None:
-    assert decided(Phase.FINISHED, exit=exit, diagnosis=diagnosis_of()) == Close(
-        outcome, "exit code 0" if outcome == "succeeded" else "cancelled"
-    )
+def test_what_was_cancelled_is_cancelled_whatever_is_wrong_with_it() -> None:
+    ended = exit_record(143, "cancelled", signal=15)
+
+    assert decided(Phase.FINISHED, exit=ended, diagnosis=diagnosis_of()) == Close("cancelled", "cancelled")
+
+
+def test_a_program_that_ended_well_because_it_was_told_to_end_has_not_succeeded() -> None:
+    preempted = diagnosis_of(is_retriable=True)
+
+    action = decided(Phase.FINISHED, exit=exit_record(0), diagnosis=preempted)
+
+    assert action == Close("lost", "there is no such image", preempted)
+
+
+@pytest.mark.parametrize(("seconds_since", "is_closed"), [(59.0, False), (61.0, True)])
+def test_as_long_as_its_runner_speaks_an_attempt_lives(seconds_since: float, is_closed: bool) -> None:
+    found = diagnosis_of(is_retriable=True)
+
+    action = decided(Phase.RUNNING, diagnosis=found, heard=ENDED - seconds_since, now=ENDED)
+
+    assert isinstance(action, Close) is is_closed
 
 
 @pytest.mark.parametrize(("tended", "expected"), [(True, Nothing()), (False, Submit())])
