@@ -18,12 +18,13 @@ from services.api import (
     problems,
     runs,
     steps,
+    why,
     workspace,
 )
 from services.api.edge import Edge
 from services.api.parts import Parts
 
-_RESOURCES = (runs, events, messages, steps, artifacts, workspace, keys, ingest, files, health)
+_RESOURCES = (runs, why, events, messages, steps, artifacts, workspace, keys, ingest, files, health)
 
 
 def create_app(parts: Parts) -> FastAPI:

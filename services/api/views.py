@@ -8,7 +8,7 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from services.core.apikeys import Scope
-from services.core.lifecycle import Status
+from services.core.lifecycle import Reason, Status
 from services.core.observations import Metric, Progress
 from services.core.records import MICRODOLLARS, Attempt, FileRef, RunState, Spend
 
@@ -114,6 +114,17 @@ class StepList(BaseModel):
     items: list[StepView]
 
 
+class WhyView(BaseModel):
+    """Where a run is and why (`here`), and what would change that (`next`); `text` is both as one paragraph."""
+
+    run: RunName
+    status: Status
+    reason: Reason
+    here: str = Field(examples=["Run rk3v9x2m4q8aa is parked and holds no worker: it waits for step train."])
+    next: str = Field(examples=["The run goes on when it is over, when a message comes, or in 52 min 10 s."])
+    text: str
+
+
 class MetricPage(BaseModel):
     """Values in the order in which they came; go on with `start=next_start`, null at the end of what there is now."""
 
@@ -170,7 +181,7 @@ class KeyList(BaseModel):
 def links(run: str) -> dict[str, str]:
     """Where a run's parts are."""
     base = f"/v1/runs/{run}"
-    parts = ("events", "messages", "cancel", "steps", "artifacts", "workspace", "trace")
+    parts = ("events", "messages", "cancel", "steps", "artifacts", "workspace", "trace", "why")
     return {"self": base, **{part: f"{base}/{part}" for part in parts}}
 
 

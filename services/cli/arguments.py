@@ -25,7 +25,21 @@ def parser() -> ArgumentParser:
     """The whole command line. `options.command` names the chosen command, a module of `commands`."""
     top = ArgumentParser("cohort", description=DESCRIPTION, epilog=EPILOG, formatter_class=RawDescriptionHelpFormatter)
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Exact)
-    for add in (_up, _demo, _submit, _runs, _show, _events, _logs, _message, _cancel, _artifacts, _workspace, _keys):
+    for add in (
+        _up,
+        _demo,
+        _submit,
+        _runs,
+        _show,
+        _why,
+        _events,
+        _logs,
+        _message,
+        _cancel,
+        _artifacts,
+        _workspace,
+        _keys,
+    ):
         add(commands)
     commands.add_parser("version", help="print the version")
     return top
@@ -94,6 +108,12 @@ def _runs(commands: _Commands) -> None:
 
 def _show(commands: _Commands) -> None:
     command = commands.add_parser("show", help="where a run stands")
+    _run(command)
+    _json(command)
+
+
+def _why(commands: _Commands) -> None:
+    command = commands.add_parser("why", help="why a run is where it is, and what would change that")
     _run(command)
     _json(command)
 

@@ -13,6 +13,7 @@ from services.cli.problems import Bewildering
 from services.cli.view import plan_lines
 from services.core.lifecycle import Status
 from services.core.records import MICRODOLLARS, Attempt, FileRef, RunState, Wait
+from services.core.standing import stage_text
 
 _NAME_WIDTH = 10
 
@@ -135,6 +136,8 @@ def _wait_text(wait: Wait, now: float) -> str:
 
 def _attempt_text(attempt: Attempt) -> str:
     text: str = attempt.status
+    if attempt.is_live and attempt.stage is not None:
+        text += f" ({one_line(stage_text(attempt), 120)})"
     if attempt.seconds:
         text += f" after {seconds_text(attempt.seconds)}"
     if not attempt.is_live and attempt.status != "succeeded":

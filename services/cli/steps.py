@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from services.cli.follow import Observed
-from services.cli.look import Look, Tone, bar, bytes_text, end_text, number_text, seconds_text, tone_of
+from services.cli.look import INDENT, Look, Tone, bar, bytes_text, end_text, number_text, seconds_text, tone_of
 from services.cli.plain import cut, one_line
 from services.core import events as ev
 from services.core.keys import step_of_attempt
@@ -11,11 +11,18 @@ from services.core.keys import step_of_attempt
 _MOST_METRICS = 5
 _MARKS = {"succeeded": "✔", "cancelled": "◼"}
 
-StepEvent = ev.StepSubmitted | ev.AttemptStarted | ev.AttemptFinished | ev.StepCancelRequested
+StepEvent = ev.StepSubmitted | ev.AttemptStarted | ev.AttemptProgressed | ev.AttemptFinished | ev.StepCancelRequested
 
 
-def event_line(data: StepEvent, look: Look) -> str:
-    """What happened to a step."""
+def event_lines(data: StepEvent, look: Look) -> Iterator[str]:
+    """What happened to a step, and under an attempt that failed what may help."""
+    yield _event_line(data, look)
+    diagnosis = data.diagnosis if isinstance(data, ev.AttemptFinished) else None
+    if diagnosis is not None and diagnosis.remedy:
+        yield look.paint(f"{INDENT}{one_line(diagnosis.remedy, look.width - len(INDENT))}", Tone.QUIET)
+
+
+def _event_line(data: StepEvent, look: Look) -> str:
     match data:
         case ev.StepSubmitted():
             cause = " (again: infrastructure failed)" if data.cause == "infrastructure" else ""
@@ -24,6 +31,8 @@ def event_line(data: StepEvent, look: Look) -> str:
             return f"{look.paint(title, Tone.STEP)}  {command}"
         case ev.AttemptStarted():
             return look.paint(f"◆ step {data.step}, attempt {_number_of(data.attempt)} runs", Tone.STEP)
+        case ev.AttemptProgressed():
+            return look.paint(_stage(data, look), Tone.QUIET)
         case ev.AttemptFinished():
             return look.paint(_verdict(data), tone_of(data.outcome))
         case ev.StepCancelRequested():
@@ -48,6 +57,11 @@ def _telling(metrics: Mapping[str, float]) -> Iterator[str]:
     order = {"epoch": 0, "step": 1}
     names = sorted(metrics, key=lambda name: (order.get(name, 2 if "loss" in name else 3), name))
     yield from [name for name in names if not (name == "step" and "epoch" in metrics)][:_MOST_METRICS]
+
+
+def _stage(data: ev.AttemptProgressed, look: Look) -> str:
+    title = f"{INDENT}step {data.step}, attempt {_number_of(data.attempt)}: {data.stage}"
+    return f"{title}  {one_line(data.detail, max(20, look.width - len(title) - 2))}".rstrip()
 
 
 def _verdict(data: ev.AttemptFinished) -> str:

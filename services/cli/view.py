@@ -10,7 +10,7 @@ from services.cli.calls import SHOWN_OTHERWISE, call_lines, output_lines
 from services.cli.follow import Back, Ended, Item, Lost, Observed, Told
 from services.cli.look import INDENT, Look, Tone, dollars_text, number_text, seconds_text, tone_of
 from services.cli.plain import block, one_line, plain
-from services.cli.steps import event_line, progress_line
+from services.cli.steps import event_lines, progress_line
 from services.core import events as ev
 from services.core.lifecycle import Status
 from services.core.records import PlanItem
@@ -105,8 +105,14 @@ class View:
                 return self._tool(data)
             case ev.LlmCall() | ev.LlmFailed():
                 return [self._model(data)]
-            case ev.StepSubmitted() | ev.AttemptStarted() | ev.AttemptFinished() | ev.StepCancelRequested():
-                return [event_line(data, self._look)]
+            case (
+                ev.StepSubmitted()
+                | ev.AttemptStarted()
+                | ev.AttemptProgressed()
+                | ev.AttemptFinished()
+                | ev.StepCancelRequested()
+            ):
+                return [*event_lines(data, self._look)]
             case _:
                 return []
 

@@ -154,6 +154,16 @@ def test_show_says_where_a_run_stands(story: Story, cohort: Cohort) -> None:
     assert json.loads(cohort("show", story.run, "--json").out)["exit_code"] == 7
 
 
+def test_why_says_it_in_a_paragraph(story: Story, cohort: Cohort) -> None:
+    story.begin()
+
+    shown = cohort("why", story.run)
+
+    assert (shown.code, shown.err) == (0, "")
+    assert f"Run {story.run} is in turn 0 of at most 300" in shown.out.replace("\n", " ")
+    assert json.loads(cohort("why", story.run, "--json").out)["status"] == "running"
+
+
 def test_a_message_and_a_cancel_reach_the_run(story: Story, cohort: Cohort, store: RunStore) -> None:
     assert cohort("message", story.run, "use less data").code == 0
     assert cohort("cancel", story.run, "--why", "no longer needed").code == 0

@@ -11,7 +11,8 @@ from services.cli.look import Look
 from services.cli.view import View
 from services.core import events as ev
 from services.core.lifecycle import Reason, Status
-from services.core.records import Limits, PlanItem
+from services.core.records import Diagnosis, Limits, PlanItem, Stage
+from services.core.taxonomy import Failure, Owner
 
 RUN = "rk3v9x2m4q8aa"
 
@@ -58,6 +59,15 @@ SUBMITTED = ev.StepSubmitted(
     uses=[],
     env={},
     deadline_seconds=600,
+)
+
+FULL = "0/4 nodes: no nvidia.com/gpu"
+OUT_OF_MEMORY = Diagnosis(
+    failure=Failure.OUT_OF_MEMORY,
+    owner=Owner.RESOURCES,
+    code="oom_container",
+    summary="killed for its memory",
+    remedy="ask for 6Gi",
 )
 
 TABLE: list[tuple[str, list[Item | ev.EventData], list[str]]] = [
@@ -217,6 +227,19 @@ TABLE: list[tuple[str, list[Item | ev.EventData], list[str]]] = [
         [Lost("the API closed the stream", 0.5), Back()],
         ["  the API closed the stream; trying again in 0.5 s", "  connected again"],
     ),
+    (
+        "the stages of an attempt, and what keeps it there",
+        [
+            ev.AttemptProgressed(step="train", attempt=f"{RUN}-train-1", stage=Stage.SCHEDULING, detail=FULL),
+            ev.AttemptProgressed(step="train", attempt=f"{RUN}-train-1", stage=Stage.STARTING),
+        ],
+        [f"  step train, attempt 1: scheduling  {FULL}", "  step train, attempt 1: starting"],
+    ),
+    (
+        "a failed attempt with what may help",
+        [finished(outcome="failed", exit_code=137, reason=OUT_OF_MEMORY.summary, diagnosis=OUT_OF_MEMORY)],
+        ["✗ step train, attempt 2 failed after 21 s: killed for its memory (12.3 KB of log)", "  ask for 6Gi"],
+    ),
     ("events that only serve programs are not shown", [ev.Ready(tool_count=3), ev.Shutdown()], []),
 ]
 
@@ -265,7 +288,8 @@ def test_hostile_text_reaches_the_terminal_plain() -> None:
         ev.MessageReceived(message_id="1", content=evil, author=evil),
         ev.WorkspaceChanged(snapshot="", parent="", tool_call_id="", paths=[evil]),
         SUBMITTED.model_copy(update={"command": evil}),
-        finished(reason=evil),
+        finished(reason=evil, diagnosis=OUT_OF_MEMORY.model_copy(update={"remedy": evil})),
+        ev.AttemptProgressed(step="train", attempt=f"{RUN}-train-1", stage=Stage.PULLING, detail=evil),
         ev.LlmFailed(call="1", model=evil, failure=evil, detail=evil, cost_usd=0),
         Observed("train", f"{RUN}-train-1", 0.5, evil, None, {evil: 1.0}),
     )

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from secrets import token_hex
 
 from services.core.attempts import MAX_METRICS
-from services.core.digest import Verdict, digest, fence
+from services.core.digest import Verdict, clean, digest, fence
 from services.core.observations import Metric
-from services.core.records import Attempt, Step
+from services.core.records import Attempt, Diagnosis, Stage, Step
+from services.core.standing import stage_text
 from services.worker.tools.tool import Call
 
 
@@ -39,6 +40,7 @@ def account_of(call: Call, step: Step, chars: int = 8_000) -> str:
         peak_rss_bytes=attempt.peak_rss_bytes,
         step=step.name,
         attempt=attempt.number,
+        events=attempt.diagnosis.evidence if attempt.diagnosis else (),
     )
     text = digest(call.desk.logs.stream(attempt.id), verdict, limit=max(1_000, chars - 400))
     notes = [head_of(step, attempt), *_notes(step, attempt)]
@@ -46,6 +48,8 @@ def account_of(call: Call, step: Step, chars: int = 8_000) -> str:
 
 
 def _notes(step: Step, attempt: Attempt) -> Iterable[str]:
+    if attempt.diagnosis is not None:
+        yield from _diagnosis_lines(attempt.diagnosis)
     if attempt.outputs:
         yield "outputs: " + ", ".join(f"{step.name}/{file.path}" for file in attempt.outputs[:50])
     if not attempt.log_complete:
@@ -54,12 +58,22 @@ def _notes(step: Step, attempt: Attempt) -> Iterable[str]:
         yield "the platform lost this attempt; it was not the program's doing"
 
 
+def _diagnosis_lines(diagnosis: Diagnosis) -> Iterable[str]:
+    """The platform's finding. Its evidence stands in the digest, among what others said."""
+    yield f"diagnosis: {clean(diagnosis.summary)}"
+    yield f"  class {diagnosis.failure} ({diagnosis.code}), to be mended by: {diagnosis.owner}"
+    if diagnosis.remedy:
+        yield f"  remedy: {clean(diagnosis.remedy)}"
+
+
 def progress_of(call: Call, step: Step) -> str:
     """Where the running attempt stands."""
     attempt = step.last
     record = call.desk.attempts.record(attempt.id)
     lines = [f"progress: {record.progress.text}"] if record.progress and record.progress.text else []
     lines += [line_of(series) for series in summaries(metrics_of(call, attempt))]
+    if not lines and attempt.stage not in {None, Stage.RUNNING}:
+        return f"{head_of(step, attempt)}\n{clean(stage_text(attempt))}"
     return said_of(step, attempt, lines or ["it has said nothing of its progress yet"])
 
 
