@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from services.api import (
     artifacts,
+    checkpoints,
     events,
     files,
     health,
@@ -24,7 +25,7 @@ from services.api import (
 from services.api.edge import Edge
 from services.api.parts import Parts
 
-_RESOURCES = (runs, why, events, messages, steps, artifacts, workspace, keys, ingest, files, health)
+_RESOURCES = (runs, why, events, messages, steps, artifacts, workspace, keys, ingest, files, checkpoints, health)
 
 
 def create_app(parts: Parts) -> FastAPI:

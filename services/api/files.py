@@ -1,4 +1,4 @@
-"""What an attempt's program starts with: its workspace and the outputs it uses, for the runner to lay."""
+"""What an attempt's program starts with, for the runner to lay: its workspace, the outputs it uses, its checkpoint."""
 
 from fastapi import APIRouter
 from starlette.responses import Response, StreamingResponse
@@ -13,7 +13,7 @@ from services.core.attempts import AttemptOver
 from services.core.errors import RunNotFound
 from services.core.keys import run_of_attempt
 from services.core.manifest import LaidFile, Manifest, Root
-from services.core.records import RunState
+from services.core.records import Attempt, RunState
 from services.core.workspace import FILE_MODE, Workspace
 
 router = APIRouter(prefix="/internal/v1/attempts/{attempt}", tags=["runner"])
@@ -44,9 +44,7 @@ def get_blob(attempt: Runner, parts: Uses, sha256: Sha256) -> Response:
 def manifest_of(state: RunState, attempt_name: str, workspace: Workspace) -> Manifest:
     """What the attempt's directories hold at its start. Raises `AttemptOver` for one that is not live, and what the
     workspace raises."""
-    attempt = next((one for one in state.live_attempts() if one.id == attempt_name), None)
-    if attempt is None:
-        raise AttemptOver(f"attempt {attempt_name} is over, or never was")
+    attempt = live_attempt(state, attempt_name)
     files = [
         LaidFile(root=Root.WORK, path=entry.path, sha256=entry.sha256, size=entry.size, mode=entry.mode)
         for entry in workspace.list(attempt.snapshot)
@@ -56,12 +54,29 @@ def manifest_of(state: RunState, attempt_name: str, workspace: Workspace) -> Man
         for name in attempt.uses
         for file in state.steps[name].outputs
     ]
+    if attempt.restores:
+        files += [
+            LaidFile(root=Root.CHECKPOINT, path=entry.path, sha256=entry.sha256, size=entry.size, mode=entry.mode)
+            for entry in workspace.list(attempt.restores)
+        ]
     return Manifest(files=tuple(files))
 
 
-def _manifest(parts: Parts, attempt: str) -> Manifest:
+def live_attempt(state: RunState, attempt: str) -> Attempt:
+    """What the run knows of its live attempt. Raises `AttemptOver`."""
+    found = next((one for one in state.live_attempts() if one.id == attempt), None)
+    if found is None:
+        raise AttemptOver(f"attempt {attempt} is over, or never was")
+    return found
+
+
+def run_of(parts: Parts, attempt: str) -> RunState:
+    """The state of the attempt's run. Raises `AttemptOver` where there is none any more."""
     try:
-        state = parts.store.state(run_of_attempt(attempt))
+        return parts.store.state(run_of_attempt(attempt))
     except RunNotFound as error:
         raise AttemptOver(f"the run of {attempt} is gone") from error
-    return manifest_of(state, attempt, parts.workspace)
+
+
+def _manifest(parts: Parts, attempt: str) -> Manifest:
+    return manifest_of(run_of(parts, attempt), attempt, parts.workspace)

@@ -101,7 +101,7 @@ _FINISH = takes(
         "outputs": [],
     },
 )
-_RAW = {
+RAW_BODY = {
     "requestBody": {
         "required": True,
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
@@ -111,7 +111,7 @@ _SENT: Responses = {
     204: {"headers": {"X-Log-Offset": {"description": "The log's size now.", "schema": {"type": "integer"}}}}
 }
 Crc32c = Annotated[str, Header(pattern=r"^[0-9a-f]{8}$", description="CRC32C of the body.", examples=["00000000"])]
-Sha256 = Annotated[str, Header(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the body.")]
+Sha256Header = Annotated[str, Header(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the body.")]
 
 
 @router.post("/claim", response_model=Claimed, openapi_extra=_CLAIM)
@@ -122,7 +122,7 @@ def claim(attempt: Runner, parts: Uses, wanted: Annotated[Claim, Depends(json_bo
     return answer(Claimed(claimed=True))
 
 
-@router.put("/log", status_code=204, response_class=Response, openapi_extra=_RAW, responses=_SENT)
+@router.put("/log", status_code=204, response_class=Response, openapi_extra=RAW_BODY, responses=_SENT)
 async def put_log(
     request: Request,
     attempt: Runner,
@@ -158,14 +158,16 @@ def heartbeat(
     return answer(Orders(cancel=is_cancelled(state, attempt), grace_seconds=parts.cancel_grace_seconds))
 
 
-@router.put("/outputs/{path:path}", status_code=201, response_model=Stored, openapi_extra=_RAW)
-async def put_output(request: Request, attempt: Runner, parts: Uses, path: FilePath, x_sha256: Sha256) -> Response:
+@router.put("/outputs/{path:path}", status_code=201, response_model=Stored, openapi_extra=RAW_BODY)
+async def put_output(
+    request: Request, attempt: Runner, parts: Uses, path: FilePath, x_sha256: Sha256Header
+) -> Response:
     """Store one output file. The same path again replaces it."""
     name = clean_path(path)
     if not await run_sync(parts.attempts.is_live, attempt):
         raise AttemptOver(f"attempt {attempt} is over, or never was")
     body = chunks(request, parts.bounds.output_bytes)
-    blob = await run_sync(parts.artifacts.put_stream, _pulled(body))
+    blob = await run_sync(parts.artifacts.put_stream, pulled(body))
     if blob.sha256 != x_sha256:
         raise BadChecksum("the body does not have the digest in X-Sha256")
     await run_sync(parts.attempts.add_output, attempt, FileRef(path=name, sha256=blob.sha256, size=blob.size))
@@ -214,7 +216,7 @@ def _append(parts: Parts, attempt: str, offset: int, data: bytes, crc32c: str) -
     return size
 
 
-def _pulled(body: AsyncIterator[bytes]) -> Iterator[bytes]:
+def pulled(body: AsyncIterator[bytes]) -> Iterator[bytes]:
     """The body in pieces worth the way to this thread, and no faster than they are taken."""
     while piece := anyio.from_thread.run(_piece, body):
         yield piece

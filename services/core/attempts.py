@@ -37,7 +37,10 @@ class AttemptTaken(CohortError):
 
 
 class AttemptRecord(Record):
-    """What is known of one attempt now. Times are seconds since the epoch, None where it hasn't happened."""
+    """What is known of one attempt now. Times are seconds since the epoch, None where it hasn't happened.
+
+    `checkpoint` is the snapshot of the newest version of its checkpoint directory, which is number `checkpoint_number`.
+    """
 
     attempt: str
     pod_uid: str = ""
@@ -51,6 +54,8 @@ class AttemptRecord(Record):
     metrics_dropped: int = 0
     finish: FinishReport | None = None
     log_complete: bool = False
+    checkpoint: str = ""
+    checkpoint_number: int = 0
 
     @property
     def gap_bytes(self) -> int:
@@ -161,6 +166,10 @@ class AttemptStore:
                 field="path",
             )
         _check(attempt, verdict)
+
+    def add_checkpoint(self, attempt: str, number: int, snapshot: str) -> None:
+        """Note the attempt's newest checkpoint. An older number changes nothing. Raises `AttemptOver`."""
+        _check(attempt, self._run("attempt_checkpoint", attempt, [], [number, snapshot]))
 
     def finish(self, attempt: str, report: FinishReport, *, log_complete: bool) -> None:
         """Record how the attempt ended; the first report stands. Raises `AttemptOver`."""

@@ -179,6 +179,7 @@ class StepSubmitted(EventData):
     memory_bytes: int | None = None
     reserved_microdollars: int = 0
     cause: Literal["agent", "infrastructure"] = "agent"
+    restores: str = ""
 
 
 class AttemptStarted(EventData):
@@ -216,6 +217,7 @@ class AttemptFinished(EventData):
     gap_bytes: int = 0
     peak_rss_bytes: int | None = None
     outputs: list[FileRef] = Field(default_factory=list)
+    checkpoint: str = ""
 
 
 class StepCancelRequested(EventData):

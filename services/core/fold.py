@@ -182,6 +182,7 @@ def _steps(state: RunState, data: _StepEvent, time: float) -> dict[str, object]:
                 gap_bytes=data.gap_bytes,
                 peak_rss_bytes=data.peak_rss_bytes,
                 outputs=tuple(data.outputs),
+                checkpoint=data.checkpoint,
             )
             return {**changes, "spend": _settle(state.spend, data.attempt, data.cost_usd)}
         case ev.StepCancelRequested():
@@ -200,6 +201,7 @@ def _submitted(data: ev.StepSubmitted, time: float) -> Attempt:
         deadline_seconds=data.deadline_seconds,
         memory_bytes=data.memory_bytes,
         cause=data.cause,
+        restores=data.restores,
         submitted=time,
     )
 

@@ -1,8 +1,18 @@
-"""What an attempt finds in its directories before its program starts: the list that the API gives the runner."""
+"""Lists of files between the API and the runner: what an attempt starts with, and the checkpoints it leaves."""
 
 from enum import StrEnum
+from typing import Annotated
 
+from pydantic import Field
+
+from services.core.paths import Limits
 from services.core.records import Record
+
+# Of one version of a checkpoint directory.
+CHECKPOINT_LIMITS = Limits(files=10_000, total_bytes=4 << 40)
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Size = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class Root(StrEnum):
@@ -27,3 +37,21 @@ class Manifest(Record):
     """Every file of one attempt, each place once."""
 
     files: tuple[LaidFile, ...]
+
+
+class KeptFile(Record):
+    """One file of a checkpoint. `receipt` is the API's word that this attempt brought the object; '' where the newest
+    version, or the one the attempt began with, has it already."""
+
+    path: str = Field(min_length=1, max_length=4096)
+    sha256: Sha256
+    size: Size
+    mode: int = Field(0o644, ge=0, le=0o777)
+    receipt: str = Field("", max_length=200, pattern="^[ -~]*$")
+
+
+class Version(Record):
+    """A checkpoint directory as it was at one moment. They count from 1; 0 is what the attempt began with."""
+
+    number: int = Field(ge=0, le=2**53)
+    files: tuple[KeptFile, ...] = Field(max_length=CHECKPOINT_LIMITS.files)

@@ -86,7 +86,10 @@ class Diagnosis(Record):
 
 
 class Attempt(Record):
-    """One execution of a step. `stage` and `detail` say where it stands while it lives, since `progressed`."""
+    """One execution of a step. `stage` and `detail` say where it stands while it lives, since `progressed`.
+
+    `restores` is the snapshot that its checkpoint directory begins with, `checkpoint` the newest it left; '' is none.
+    """
 
     id: str
     number: int
@@ -114,6 +117,8 @@ class Attempt(Record):
     gap_bytes: int = 0
     peak_rss_bytes: int | None = None
     outputs: tuple[FileRef, ...] = ()
+    restores: str = ""
+    checkpoint: str = ""
 
     @property
     def is_live(self) -> bool:
@@ -135,6 +140,12 @@ class Step(Record):
     def outputs(self) -> tuple[FileRef, ...]:
         """The files of the last attempt that succeeded; none if none has."""
         return next((one.outputs for one in reversed(self.attempts) if one.status == "succeeded"), ())
+
+    @property
+    def checkpoint(self) -> str:
+        """The snapshot of the newest checkpoint of any attempt, '' if none left one."""
+        found = (one.checkpoint or one.restores for one in reversed(self.attempts))
+        return next((snapshot for snapshot in found if snapshot), "")
 
     @property
     def failed_attempts(self) -> int:

@@ -92,6 +92,8 @@ class RunnerSettings(AttemptSettings):
     pod_uid: str = Field(description="Identity of this execution; the first to claim wins.")
     spool_dir: Path = Field(description="The directory shared with the shim.")
     output_dir: Path = Field(description="The directory whose files are the step's outputs.")
+    checkpoint_dir: Path | None = Field(None, description="The checkpoint directory; none: no versions are kept.")
+    checkpoint_quiet_seconds: float = Field(3.0, gt=0, description="A checkpoint left alone for so long is whole.")
     heartbeat_seconds: float = Field(2.0, gt=0, description="Pause between two heartbeats.")
     stay: bool = Field(False, description="Wait for SIGTERM at the end: a pod's sidecar that ends is started again.")
 

@@ -35,5 +35,15 @@ def check(secret: str, attempt: str, token: str, now: float | None = None) -> No
         raise BadToken("this token has expired")
 
 
+def receipt(secret: str, attempt: str, sha256: str, size: int) -> str:
+    """Our word that `attempt` brought the object: a digest alone is no right to name one."""
+    return _sign(secret, f"object.{attempt}.{sha256}.{size}")
+
+
+def is_receipt(secret: str, attempt: str, sha256: str, size: int, text: str) -> bool:
+    """Whether `text` is our word that `attempt` brought the object."""
+    return hmac.compare_digest(text.encode(), receipt(secret, attempt, sha256, size).encode())
+
+
 def _sign(secret: str, head: str) -> str:
     return hmac.new(secret.encode(), head.encode(), sha256).hexdigest()

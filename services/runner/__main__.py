@@ -114,6 +114,8 @@ def _tend(settings: RunnerSettings, spool: Spool, client: AttemptClient, halt: H
         pod_uid=settings.pod_uid,
         spool=spool,
         output_directory=settings.output_dir,
+        checkpoint_directory=settings.checkpoint_dir,
+        checkpoint_quiet_seconds=settings.checkpoint_quiet_seconds,
         heartbeat_seconds=settings.heartbeat_seconds,
     )
     try:

@@ -7,10 +7,12 @@ machine, a device or a pipe has no end.
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -24,6 +26,9 @@ _READ_BYTES = 1 << 20
 _TOLD = 50
 # Of one directory: far beyond any limit on files, and still little memory.
 _LISTED = 100_000
+
+Read = Callable[[], Iterator[bytes]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ def upload(directory: Path, client: AttemptClient, limits: OutputLimits) -> Uplo
     skipped = list(plan.skipped)
     for path in plan.paths:
         try:
-            files.append(_send(directory, path, client))
+            files.append(send(directory, path, partial(client.put_output, path)))
         except (OSError, Unwanted) as error:
             log.warning("output_skipped", path=path, why=str(error))
             skipped.append(Skipped(path, str(error)))
@@ -84,8 +89,8 @@ def survey(directory: Path, limits: OutputLimits) -> Survey:
     paths: list[str] = []
     skipped: list[Skipped] = []
     count = total = 0
-    for path, status in _walk(directory):
-        why = _problem(path, status)
+    for path, status in walk(directory):
+        why = problem(path, status)
         if why is None and len(paths) >= limits.files:
             why = f"more than {limits.files} files"
         if why is None and isinstance(status, os.stat_result):
@@ -100,7 +105,7 @@ def survey(directory: Path, limits: OutputLimits) -> Survey:
     return Survey(tuple(paths), tuple(skipped), count)
 
 
-def _walk(top: Path) -> Iterator[tuple[str, os.stat_result | str]]:
+def walk(top: Path) -> Iterator[tuple[str, os.stat_result | str]]:
     """Every path below `top` that is no directory, with its status or why there is none, in an order that stays."""
     waiting = [""]
     while waiting:
@@ -117,7 +122,10 @@ def _walk(top: Path) -> Iterator[tuple[str, os.stat_result | str]]:
         for entry in entries:
             path = f"{directory}{entry.name}"
             if not entry.is_dir(follow_symlinks=False):
-                yield path, entry.stat(follow_symlinks=False)
+                try:
+                    yield path, entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # Gone since the listing: in a directory that the program still writes to.
             elif path.count("/") + 1 < DEFAULT_LIMITS.depth:
                 below.append(f"{path}/")
             else:
@@ -125,7 +133,8 @@ def _walk(top: Path) -> Iterator[tuple[str, os.stat_result | str]]:
         waiting.extend(reversed(below))
 
 
-def _problem(path: str, status: os.stat_result | str) -> str | None:
+def problem(path: str, status: os.stat_result | str) -> str | None:
+    """Why what lies at `path` is not uploaded, or None."""
     if isinstance(status, str):
         return status
     if stat.S_ISLNK(status.st_mode):
@@ -139,7 +148,11 @@ def _problem(path: str, status: os.stat_result | str) -> str | None:
     return None
 
 
-def _send(directory: Path, path: str, client: AttemptClient) -> FileRef:
+def send(directory: Path, path: str, put: Callable[[str, int, Read], T]) -> T:
+    """What `put` returns for the file's sha256, its size, and a function that gives its bytes, anew at each call.
+
+    Raises what `put` raises, and OSError.
+    """
     # O_NONBLOCK: should the file have become a pipe since, opening it must not wait for a writer.
     descriptor = os.open(directory / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
@@ -158,4 +171,4 @@ def _send(directory: Path, path: str, client: AttemptClient) -> FileRef:
                 left -= len(data)
                 yield data
 
-        return client.put_output(path, digest.hexdigest(), size, read)
+        return put(digest.hexdigest(), size, read)

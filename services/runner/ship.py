@@ -8,7 +8,7 @@ import random
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import google_crc32c
@@ -16,7 +16,7 @@ import httpx
 import structlog
 
 from services.core.errors import CohortError
-from services.core.manifest import Manifest
+from services.core.manifest import Manifest, Version
 from services.core.observations import FinishReport, Observations
 from services.core.records import FileRef, Record
 
@@ -40,6 +40,7 @@ log = structlog.get_logger()
 _JSON = {"Content-Type": "application/json"}
 
 Content = bytes | Callable[[], Iterable[bytes]]
+R = TypeVar("R", bound=Record)
 
 
 class Fenced(CohortError):
@@ -152,25 +153,25 @@ class AttemptClient:
 
     def put_output(self, path: str, sha256: str, size: int, read: Callable[[], Iterable[bytes]]) -> FileRef:
         """Upload one output; `read` gives its bytes, anew at each call. Raises `Unwanted`, and what `read` raises."""
-        headers = {
-            "X-Sha256": sha256,
-            "Content-Length": str(size),
-            "Content-Type": "application/octet-stream",
-        }
-        response = self._send("PUT", f"/outputs/{quote(path)}", content=read, headers=headers)
-        if response.status_code in _UNWANTED:
-            raise Unwanted(_detail(response))
-        _expect(response)
+        self._put_file(f"/outputs/{quote(path)}", sha256, size, read)
         return FileRef(path=path, sha256=sha256, size=size)
+
+    def newest_version(self) -> Version:
+        """The checkpoint that the API has, or began the attempt with."""
+        return self._get("/checkpoint", Version)
+
+    def put_object(self, sha256: str, size: int, read: Callable[[], Iterable[bytes]]) -> str:
+        """Upload one file of a checkpoint; returns the receipt for it. Raises `Unwanted`, and what `read` raises."""
+        return str(_answer(self._put_file("/checkpoint/objects", sha256, size, read)).get("receipt", ""))
+
+    def put_version(self, version: Version) -> None:
+        """Make this the newest checkpoint. Raises `Unwanted`."""
+        response = self._send("PUT", "/checkpoint", content=_json(version), headers=_JSON)
+        _expect(response, unwanted=True)
 
     def files(self) -> Manifest:
         """What the attempt's directories hold at its start."""
-        response = self._send("GET", "/files")
-        _expect(response)
-        try:
-            return Manifest.model_validate_json(response.content)
-        except ValueError as error:
-            raise Refused(f"GET {response.request.url.path}: no list of files: {_detail(response)}") from error
+        return self._get("/files", Manifest)
 
     def get_blob(self, sha256: str, take: Callable[[Iterator[bytes]], None]) -> None:
         """Hand the bytes of one listed file to `take`: anew, from the first byte on, whenever the connection broke.
@@ -184,6 +185,20 @@ class AttemptClient:
             return _expected_offset(response)
         _expect(response)
         return None
+
+    def _get(self, path: str, kind: type[R]) -> R:
+        response = self._send("GET", path)
+        _expect(response)
+        try:
+            return kind.model_validate_json(response.content)
+        except ValueError as error:
+            raise Refused(f"GET {response.request.url.path}: no {kind.__name__}: {_detail(response)}") from error
+
+    def _put_file(self, path: str, sha256: str, size: int, read: Callable[[], Iterable[bytes]]) -> httpx.Response:
+        headers = {"X-Sha256": sha256, "Content-Length": str(size), "Content-Type": "application/octet-stream"}
+        response = self._send("PUT", path, content=read, headers=headers)
+        _expect(response, unwanted=True)
+        return response
 
     def _send(
         self,
@@ -224,7 +239,10 @@ def _json(record: Record) -> bytes:
     return record.model_dump_json(exclude_none=True).encode()
 
 
-def _expect(response: httpx.Response) -> None:
+def _expect(response: httpx.Response, unwanted: bool = False) -> None:
+    """Raises `Refused` unless the response is a success; with `unwanted`, `Unwanted` where only this one is refused."""
+    if unwanted and response.status_code in _UNWANTED:
+        raise Unwanted(_detail(response))
     if not response.is_success:
         raise Refused(f"{response.request.method} {response.request.url.path}: {_detail(response)}")
 

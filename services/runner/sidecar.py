@@ -16,6 +16,7 @@ from services.core.errors import CohortError
 from services.core.faults import reach
 from services.core.observations import FinishReport
 from services.core.records import FileRef
+from services.runner.checkpoints import QUIET_SECONDS, Keeper, Warn
 from services.runner.follow import CHUNK_BYTES, Digest, Ending, LogFile, is_due, with_missing_tail
 from services.runner.metrics import MetricReader
 from services.runner.observe import Observer
@@ -42,6 +43,8 @@ class Assignment:
     pod_uid: str
     spool: Spool
     output_directory: Path
+    checkpoint_directory: Path | None = None
+    checkpoint_quiet_seconds: float = QUIET_SECONDS
     heartbeat_seconds: float = 2.0
     output_limits: OutputLimits = field(default_factory=OutputLimits)
 
@@ -55,6 +58,7 @@ class Sidecar:
         self._client = client
         self._halt = halt
         self._observer = Observer(self._spool, client, halt, reader)
+        self._keeper = _keeper(assignment, client, halt, self._observer.warn)
         self._log = LogFile(self._spool.log)
         self._digest = Digest(self._log)
         self._ending = Ending(self._spool, assignment.output_directory)
@@ -82,7 +86,8 @@ class Sidecar:
             outcome = Settlement.FENCED
         finally:
             self._halt.stop()
-            for thread in (self._heart, self._observer.thread):
+            keeping = [self._keeper.thread] if self._keeper else []
+            for thread in (self._heart, self._observer.thread, *keeping):
                 if thread.is_alive():
                     thread.join(_LAST_CALL_SECONDS)
             self._log.close()
@@ -106,9 +111,14 @@ class Sidecar:
     def _tend(self) -> None:
         self._heart.start()
         self._observer.thread.start()
+        if self._keeper:
+            self._keeper.thread.start()
         record = self._ship()
         files: Sequence[FileRef] = ()
         if record.reason not in _WITHOUT_OUTPUTS:
+            # First, since it is all that counts where the machine is about to go.
+            if self._keeper:
+                self._keeper.finish(record)
             uploaded = upload(self._assignment.output_directory, self._client, self._assignment.output_limits)
             files = uploaded.files
             for warning in uploaded.warnings:
@@ -203,6 +213,11 @@ class Sidecar:
             self._offset = expected
             self._ship()
         raise Unacceptable(f"the API refused the log {_REFUSED_DIGESTS} times")
+
+
+def _keeper(assignment: Assignment, client: AttemptClient, halt: Halt, warn: Warn) -> Keeper | None:
+    directory = assignment.checkpoint_directory
+    return Keeper(directory, client, halt, warn, assignment.checkpoint_quiet_seconds) if directory else None
 
 
 class Unacceptable(CohortError):

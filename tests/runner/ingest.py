@@ -36,6 +36,8 @@ class Kept:
     outputs: dict[str, bytes] = field(default_factory=dict)
     files: list[dict[str, Any]] = field(default_factory=list)
     blobs: dict[str, bytes] = field(default_factory=dict)
+    objects: list[bytes] = field(default_factory=list)
+    versions: list[dict[str, Any]] = field(default_factory=list)
     heartbeats: int = 0
     finishes: list[dict[str, Any]] = field(default_factory=list)
     accepted: dict[str, Any] | None = None
@@ -116,6 +118,9 @@ class Ingest:
                 route("/outputs/{path:path}", "PUT", "outputs", self._outputs),
                 route("/files", "GET", "files", self._files),
                 route("/blobs/{sha256}", "GET", "blobs", self._blobs),
+                route("/checkpoint", "GET", "checkpoint", self._newest),
+                route("/checkpoint", "PUT", "version", self._version),
+                route("/checkpoint/objects", "PUT", "objects", self._objects),
                 route("/finish", "POST", "finish", self._finish),
             ]
         )
@@ -180,6 +185,24 @@ class Ingest:
     async def _blobs(self, request: Request) -> Response:
         data = self._kept(request).blobs.get(request.path_params["sha256"])
         return JSONResponse({"title": "no such file"}, 404) if data is None else Response(data)
+
+    async def _newest(self, request: Request) -> Response:
+        versions = self._kept(request).versions
+        return JSONResponse(versions[-1] if versions else {"number": 0, "files": []})
+
+    async def _objects(self, request: Request) -> Response:
+        body = b"".join([chunk async for chunk in request.stream()])
+        sha256 = hashlib.sha256(body).hexdigest()
+        if sha256 != request.headers["X-Sha256"]:
+            return JSONResponse({"title": "damaged"}, 400)
+        self._kept(request).objects.append(body)
+        return JSONResponse({"sha256": sha256, "size": len(body), "receipt": f"brought {sha256[:8]}"}, 201)
+
+    async def _version(self, request: Request) -> Response:
+        kept, version = self._kept(request), await request.json()
+        if not kept.versions or version["number"] > kept.versions[-1]["number"]:
+            kept.versions.append(version)
+        return JSONResponse({"number": kept.versions[-1]["number"]})
 
     async def _finish(self, request: Request) -> Response:
         kept, report = self._kept(request), await request.json()

@@ -41,7 +41,8 @@ class Rig:
         self.spool = Spool(self.directory / "spool")
         self.work = self.directory / "work"
         self.out = self.directory / "out"
-        for directory in (self.spool.directory, self.work, self.out):
+        self.checkpoint = self.directory / "checkpoint"
+        for directory in (self.spool.directory, self.work, self.out, self.checkpoint):
             directory.mkdir()
 
     @property
@@ -108,6 +109,8 @@ class Rig:
                 "COHORT_API_URL": self.ingest.url,
                 "COHORT_SPOOL_DIR": str(self.spool.directory),
                 "COHORT_OUTPUT_DIR": str(self.out),
+                "COHORT_CHECKPOINT_DIR": str(self.checkpoint),
+                "COHORT_CHECKPOINT_QUIET_SECONDS": "0.3",
                 "COHORT_HEARTBEAT_SECONDS": "0.1",
                 **environment,
             },

@@ -117,6 +117,7 @@ class Reconciler:
             deadline_seconds=attempt.deadline_seconds,
             grace_seconds=self.terms.grace_seconds,
             memory_bytes=attempt.memory_bytes,
+            restores=attempt.restores,
             api_url=self.terms.api_url,
             token=SecretStr(issue(self.terms.runner_secret, attempt.id, expires)),
         )
@@ -214,6 +215,7 @@ class Reconciler:
             gap_bytes=missing,
             peak_rss_bytes=exit_record.peaks.get("rss_bytes") if exit_record else None,
             outputs=list(report.outputs) if report else [],
+            checkpoint=record.checkpoint,
         )
 
 

@@ -13,8 +13,8 @@ INFRASTRUCTURE_RETRIES = 3
 def retry_of(
     state: RunState, attempt: Attempt, finished: ev.AttemptFinished, price_per_hour: float
 ) -> ev.StepSubmitted | None:
-    """The same work again, where the platform lost it, and has not tried too often since the agent asked for it, and
-    the run can pay for it."""
+    """The same work again from its newest checkpoint, where the platform lost it, and has not tried too often since the
+    agent asked for it, and the run can pay for it."""
     step = state.steps[finished.step]
     if finished.outcome != "lost" or not is_wanted(state, attempt):
         return None
@@ -37,6 +37,7 @@ def retry_of(
         memory_bytes=attempt.memory_bytes,
         reserved_microdollars=cost,
         cause="infrastructure",
+        restores=finished.checkpoint or attempt.restores,
     )
 
 

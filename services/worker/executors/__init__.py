@@ -27,8 +27,9 @@ class AttemptSpec:
     """One execution of a step.
 
     `attempt` is its DNS-safe id, `snapshot` the workspace it runs on, `inputs` the outputs of earlier steps by step
-    name. `deadline_seconds` counts from the program's start, `grace_seconds` from SIGTERM to SIGKILL. `memory_bytes`
-    is for the whole attempt where the executor can bound that, else for each process.
+    name, `restores` the snapshot its checkpoint directory begins with ('' for none). `deadline_seconds` counts from the
+    program's start, `grace_seconds` from SIGTERM to SIGKILL. `memory_bytes` is for the whole attempt where the executor
+    can bound that, else for each process.
     """
 
     attempt: str
@@ -45,6 +46,7 @@ class AttemptSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, Sequence[FileRef]] = field(default_factory=dict)
     memory_bytes: int | None = None
+    restores: str = ""
 
 
 class Phase(StrEnum):

@@ -1,8 +1,8 @@
 """Attempts as process groups on this machine: the embedded default, with the same shim, sidecar and protocol as pods.
 
-One directory per attempt: `spec.json`, `work/` (the program's own copy of the workspace), `in/`, `out/`, `spool/`. The
-directory and two locks in it are all the state there is, so executors may die and be replaced while programs run on.
-The program runs as the executor's user: this isolates attempts from accidents, not from malice.
+One directory per attempt: `spec.json`, `work/` (the program's own copy of the workspace), `in/`, `out/`, `checkpoint/`,
+`spool/`. The directory and two locks in it are all the state there is, so executors may die and be replaced while
+programs run on. The program runs as the executor's user: this isolates attempts from accidents, not from malice.
 """
 
 import fcntl
@@ -138,12 +138,13 @@ class LocalExecutor:
         done = shim.read_json(str(home / "spec.json"))
         if done is not None and done.get("laid_on_boot") == shim.boot_id():
             return
-        for name in ("work", "in", "out"):
+        for name in ("work", "in", "out", "checkpoint"):
             _remove_tree(home / name)
             (home / name).mkdir()
         (home / "spool").mkdir(exist_ok=True)
-        entries = self._workspace.list(spec.snapshot)
-        lay(home / "work", (Laid(entry.path, entry.sha256, entry.mode) for entry in entries), self._artifacts)
+        self._lay_snapshot(home / "work", spec.snapshot)
+        if spec.restores:
+            self._lay_snapshot(home / "checkpoint", spec.restores)
         for step, files in spec.inputs.items():
             lay(home / "in", (Laid(f"{step}/{file.path}", file.sha256) for file in files), self._artifacts)
         record = {
@@ -156,6 +157,10 @@ class LocalExecutor:
         }
         shim.write_json(str(home / "spec.json"), record)
         reach("executor.laid")
+
+    def _lay_snapshot(self, directory: Path, snapshot: str) -> None:
+        entries = self._workspace.list(snapshot)
+        lay(directory, (Laid(entry.path, entry.sha256, entry.mode) for entry in entries), self._artifacts)
 
     def _spawn_shim(self, home: Path, spec: AttemptSpec) -> None:
         limits = ["--deadline-seconds", str(spec.deadline_seconds), "--grace-seconds", str(spec.grace_seconds)]
@@ -175,6 +180,7 @@ class LocalExecutor:
             "COHORT_API_URL": spec.api_url,
             "COHORT_SPOOL_DIR": str(home / "spool"),
             "COHORT_OUTPUT_DIR": str(home / "out"),
+            "COHORT_CHECKPOINT_DIR": str(home / "checkpoint"),
         }
         # -P: what lies in the current directory is never imported.
         command = [sys.executable, "-P", "-m", "services.runner"]
@@ -199,6 +205,7 @@ def program_environment(spec: AttemptSpec, home: Path, python: str) -> dict[str,
         "COHORT_ATTEMPT": spec.attempt,
         "COHORT_OUTPUT_DIR": str(home / "out"),
         "COHORT_INPUT_DIR": str(home / "in"),
+        "COHORT_CHECKPOINT_DIR": str(home / "checkpoint"),
     }
 
 

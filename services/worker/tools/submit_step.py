@@ -24,6 +24,8 @@ class SubmitStep(Parameters):
     memory: str | None = Field(None, description="Memory limit, such as 4GiB.")
     env: dict[str, str] = Field({}, description="Further environment variables.")
 
+    resume: bool = Field(False, description="Begin with the step's newest checkpoint in $COHORT_CHECKPOINT_DIR.")
+
     @field_validator("env")
     @classmethod
     def _check_env(cls, env: dict[str, str]) -> dict[str, str]:
@@ -62,6 +64,7 @@ def _run(call: Call, wanted: SubmitStep) -> Result:
         deadline_seconds=seconds,
         memory_bytes=memory_bytes(wanted.memory),
         reserved_microdollars=cost,
+        restores=step.checkpoint if step and wanted.resume else "",
     )
     text = f"submitted attempt {attempt_number} of step {wanted.name}; wait_for_steps tells how it ends"
     return Result(text, events=(submitted,))
@@ -73,6 +76,8 @@ def _check(state: RunState, wanted: SubmitStep) -> None:
         raise ToolError(f"a run has at most {MOST_STEPS} steps; submit a step that exists again")
     if step is not None and step.last.is_live:
         raise ToolError(f"step {wanted.name} is running; wait for it or cancel it first")
+    if wanted.resume and not (step and step.checkpoint):
+        raise ToolError(f"resume: step {wanted.name} has left no checkpoint; submit it without resume")
     for name in wanted.uses:
         if name not in state.steps or not any(a.status == "succeeded" for a in state.steps[name].attempts):
             raise ToolError(f"uses: no attempt of step {name!r} has succeeded, so there are no outputs to use")
@@ -108,7 +113,9 @@ TOOL = Tool(
     description=(
         "Run a program as a step of its own: a training, an evaluation. It gets a copy of the workspace as it is now; "
         "what it writes under $COHORT_OUTPUT_DIR is kept; outputs of the steps in `uses` are under "
-        "$COHORT_INPUT_DIR/<step>/. Submitting a step's name again makes a new attempt."
+        "$COHORT_INPUT_DIR/<step>/. A long training saves its state under $COHORT_CHECKPOINT_DIR and goes on from what "
+        "it finds there: an attempt lost with its machine is tried again by itself from the newest state saved. "
+        "Submitting a step's name again makes a new attempt."
     ),
     parameters=SubmitStep,
     run=_run,

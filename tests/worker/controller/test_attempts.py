@@ -375,6 +375,20 @@ def test_a_retry_that_cannot_be_paid_is_the_agents_to_know(control: Control, who
     assert control.hints.heard == [run]
 
 
+def test_a_lost_attempt_is_tried_again_from_the_checkpoint_it_left(control: Control) -> None:
+    run = control.accept()
+    attempt = control.submit(run)
+    control.attempts.add_checkpoint(attempt, 3, "c3")
+    lose(control, attempt)
+
+    control.reconciler.reconcile_all()
+    control.reconciler.reconcile_all()
+
+    lost, again = control.store.state(run).steps["train"].attempts
+    assert (lost.checkpoint, again.restores) == ("c3", "c3")
+    assert [spec.restores for spec in control.cloud.submitted] == ["c3"]
+
+
 # --- Cancelling -------------------------------------------------------------------------------------------------------
 
 

@@ -23,7 +23,9 @@ def tried(*causes: str) -> Step:
     )
 
 
-def retried(step: Step, outcome: str = "lost", price: float = 0.0, **changes: Any) -> ev.StepSubmitted | None:
+def retried(
+    step: Step, outcome: str = "lost", price: float = 0.0, checkpoint: str = "", **changes: Any
+) -> ev.StepSubmitted | None:
     state: RunState = state_of(**{"steps": {"train": step}, **changes})
     finished = ev.AttemptFinished.model_validate(
         {
@@ -35,6 +37,7 @@ def retried(step: Step, outcome: str = "lost", price: float = 0.0, **changes: An
             "cost_usd": price / 10,
             "log_bytes": 0,
             "log_complete": False,
+            "checkpoint": checkpoint,
         }
     )
     return retry_of(state, step.last, finished, price)
@@ -55,6 +58,16 @@ def test_it_is_the_same_work_under_the_next_number() -> None:
     )
     # Ten minutes at a dollar an hour.
     assert retry.reserved_microdollars == 166_667
+
+
+@pytest.mark.parametrize(
+    ("left", "began_with", "expected"), [("c2", "c1", "c2"), ("", "c1", "c1"), ("c2", "", "c2"), ("", "", "")]
+)
+def test_it_goes_on_from_the_newest_checkpoint(left: str, began_with: str, expected: str) -> None:
+    step = Step(name="train", attempts=(attempt(1, restores=began_with),))
+    retry = retried(step, checkpoint=left)
+    assert retry is not None
+    assert retry.restores == expected
 
 
 @pytest.mark.parametrize("outcome", ["succeeded", "failed", "cancelled"])

@@ -135,6 +135,16 @@ class ExecutorContract:
         assert kept.log == b"1,2,3\n"
         assert kept.outputs == {"w": b"w\n"}
 
+    def test_the_program_goes_on_from_its_checkpoint_and_leaves_another(self, world: World) -> None:
+        restores = world.snapshot({"epoch-1/weights": b"one\n"})
+        script = "cat $COHORT_CHECKPOINT_DIR/epoch-1/weights; mkdir $COHORT_CHECKPOINT_DIR/epoch-2; "
+        spec = world.spec(f"{script} echo two > $COHORT_CHECKPOINT_DIR/epoch-2/weights", restores=restores)
+        world.executor.submit(spec)
+        kept = until_settled(world, spec.attempt)
+        assert kept.log == b"one\n"
+        paths = [[file["path"] for file in version["files"]] for version in kept.versions]
+        assert paths == [["epoch-1/weights", "epoch-2/weights"]]
+
     def test_the_program_sees_its_environment_and_no_credential(self, world: World) -> None:
         spec = world.spec("env", env={"LEARNING_RATE": "0.1", "COHORT_RUN": "forged"})
         world.executor.submit(spec)

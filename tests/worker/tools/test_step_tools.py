@@ -69,6 +69,20 @@ def test_outputs_are_used_of_steps_that_have_succeeded_once(bench: Bench) -> Non
     assert bench.state.steps["train"].last.uses == ("data",)
 
 
+def test_a_step_goes_on_from_its_newest_checkpoint_if_asked_to(bench: Bench) -> None:
+    with pytest.raises(ToolError, match="step train has left no checkpoint"):
+        bench.use("submit_step", name="train", command="true", resume=True)
+    bench.close(bench.submit(), "failed", exit_code=1, checkpoint="c1")
+    bench.close(bench.submit("train", 2), "failed", exit_code=1)
+
+    bench.use("submit_step", name="train", command="true", resume=True)
+
+    assert bench.state.steps["train"].last.restores == "c1"
+    bench.close(bench.state.steps["train"].last.id, "failed", exit_code=1)
+    bench.use("submit_step", name="train", command="true")
+    assert bench.state.steps["train"].last.restores == ""
+
+
 def test_a_run_has_a_bounded_number_of_steps(bench: Bench) -> None:
     for number in range(MOST_STEPS):
         bench.submit(f"step{number}")
