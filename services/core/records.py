@@ -53,7 +53,7 @@ class Stage(StrEnum):
 
     `queued`: held back until there is quota or room for it. `admitted`: it may go, and has no pod yet. `scheduling`: it
     wants a node. `pulling`: its image is fetched. `starting`: its files are laid out. `finishing`: the program is over,
-    its log and outputs are on their way.
+    its log and outputs are on their way. `unknown`: the cluster has not answered for a while, and it may be anywhere.
     """
 
     QUEUED = "queued"
@@ -63,6 +63,7 @@ class Stage(StrEnum):
     STARTING = "starting"
     RUNNING = "running"
     FINISHING = "finishing"
+    UNKNOWN = "unknown"
 
 
 class Diagnosis(Record):

@@ -33,6 +33,10 @@ _STAGES = {
     ),
     Stage.PULLING: ("has a node, which fetches its image", "It goes on when the image is there."),
     Stage.STARTING: ("is being started", "It runs when its files are laid out, which takes seconds."),
+    Stage.UNKNOWN: (
+        "is somewhere in a cluster that does not answer",
+        "It goes on by itself meanwhile; what became of it is seen when the cluster answers again.",
+    ),
     Stage.FINISHING: (
         "is over, and its log and outputs are on their way",
         "Its end is recorded when they have arrived, or when that takes too long.",

@@ -35,6 +35,7 @@ RULES: tuple[Rule, ...] = (
     diagnose_scheduling,
     diagnose_absence,
 )
+_MOST = 500
 # The ends of a rank that follow from another rank's.
 _FOLLOWS = {"killed_externally", "pod_deleted", "disrupted", "exit_lost", "pod_lost"}
 
@@ -43,7 +44,8 @@ def diagnose(case: Case) -> Diagnosis | None:
     """What is wrong; None where nothing is, or where the program's own end says it all."""
     if case.cancelled_at is not None or _ended_by_itself(case):
         return None
-    return next((found for rule in RULES if (found := rule(case)) is not None), None)
+    found = next((found for rule in RULES if (found := rule(case)) is not None), None)
+    return found and found.model_copy(update={"summary": found.summary[:_MOST]})
 
 
 def diagnose_ranks(cases: Sequence[Case]) -> Diagnosis | None:

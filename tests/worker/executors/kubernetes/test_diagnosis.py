@@ -1,6 +1,7 @@
 """The table of what goes wrong in a cluster: what was recorded of it, and what Cohort makes of that."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -31,6 +32,7 @@ TAINTED = (
     "Preemption is not helpful for scheduling."
 )
 LOST_MEMORY = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 40Mi."
+DENIED = 'Error creating: admission webhook "gate.example" denied the request: no team label'
 DISK_PRESSURE = "The node had condition: [DiskPressure]. "
 
 
@@ -146,6 +148,13 @@ TABLE = {
     "quota": Row(case_of("quota"), Failure.UNSCHEDULABLE, Owner.PLATFORM, "quota_exceeded", patience=24 * HOURS),
     "pod security": Row(case_of("pod_security"), Failure.UNSCHEDULABLE, Owner.PLATFORM, "pod_denied", patience=60),
     "admission policy": Row(case_of("policy"), Failure.UNSCHEDULABLE, Owner.PLATFORM, "pod_denied", patience=60),
+    "webhook says no": Row(
+        told(replace(case_of("quota"), events=()), "FailedCreate", DENIED),
+        Failure.UNSCHEDULABLE,
+        Owner.PLATFORM,
+        "pod_denied",
+        patience=60,
+    ),
     "webhook is away": Row(
         case_of("webhook_away"), Failure.UNSCHEDULABLE, Owner.PLATFORM, "cluster_failing", True, 600
     ),
@@ -255,6 +264,24 @@ def test_what_may_mend_itself_is_final_when_its_time_is_over(row: Row) -> None:
     assert (late.code, late.is_final, late.wait_seconds) == (row.code, True, 0)
 
 
+def documented() -> str:
+    """The table as it stands in docs/failures.md."""
+    lines = [
+        "| what is seen | code | class | mended by | it may last | then |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, row in TABLE.items():
+        patience = {0: "", 24 * HOURS: "24 h"}.get(row.patience, f"{row.patience:.0f} s")
+        then = "tried again" if row.is_retriable else "told to the agent"
+        lines.append(f"| {name} | `{row.code}` | `{row.failure}` | {row.owner} | {patience} | {then} |")
+    return "\n".join(lines)
+
+
+def test_the_document_says_what_is_done() -> None:
+    text = (Path(__file__).parents[4] / "docs" / "failures.md").read_text()
+    assert f"<!-- diagnoses -->\n{documented()}\n<!-- /diagnoses -->" in text
+
+
 # --- What is said of it -----------------------------------------------------------------------------------------------
 
 
@@ -294,8 +321,7 @@ def test_who_is_short_of_a_resource_is_told_which() -> None:
 def test_a_policy_and_a_quota_are_named() -> None:
     assert '"gpus"' in found_in(case_of("quota")).summary
     assert "images have to be named by digest" in found_in(case_of("policy")).summary
-    denied = 'Error creating: admission webhook "gate.example" denied the request: no team label'
-    found = found_in(told(replace(case_of("quota"), events=[]), "FailedCreate", denied))
+    found = found_in(TABLE["webhook says no"].case)
     assert '"gate.example" forbids the step\'s pod: no team label' in found.summary
 
 
