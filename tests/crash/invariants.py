@@ -84,7 +84,11 @@ def attempts_follow_one_another(events: Sequence[ev.Event]) -> None:
             case ev.StepSubmitted(step=step, attempt=attempt):
                 assert step not in live, f"{attempt} begins beside {live.get(step)}"
                 live[step] = attempt
-            case ev.AttemptStarted(step=step, attempt=attempt) | ev.AttemptFinished(step=step, attempt=attempt):
+            case (
+                ev.AttemptStarted(step=step, attempt=attempt)
+                | ev.AttemptProgressed(step=step, attempt=attempt)
+                | ev.AttemptFinished(step=step, attempt=attempt)
+            ):
                 assert live.get(step) == attempt, f"{attempt} is told of while {live.get(step)} is live"
                 if isinstance(event.data, ev.AttemptFinished):
                     del live[step]

@@ -44,8 +44,8 @@ def _step(call: Call, name: str) -> Step:
 TOOL = Tool(
     name="wait_for_steps",
     description=(
-        "Wait until steps are over and get, for each, the verdict and a digest of its log; costs nothing while it "
-        "waits. With a short max_minutes it answers with the progress so far."
+        "Wait until steps are over and get, for each, the verdict, the platform's diagnosis where it has one, and a "
+        "digest of its log; costs nothing while it waits. With a short max_minutes it answers with the progress so far."
     ),
     parameters=WaitForSteps,
     run=_run,

@@ -41,7 +41,7 @@ def diagnose_absence(case: Case) -> Diagnosis | None:
     waited = case.age_of_job
     if not said and waited < NO_POD_SECONDS:
         return None
-    denial = denial_of(message_of(said[-1])) if said else _SILENT
+    denial = _denial_of(message_of(said[-1])) if said else _SILENT
     left = denial.patience - waited
     return Diagnosis(
         failure=Failure.UNSCHEDULABLE,
@@ -65,7 +65,7 @@ _SILENT = _Denial(
 )
 
 
-def denial_of(message: str) -> _Denial:
+def _denial_of(message: str) -> _Denial:
     """What an answer to `create pods` means."""
     if found := _QUOTA.search(message):
         return _Denial(
