@@ -23,7 +23,7 @@ def staged(case: Case) -> tuple[Stage | None, str]:
         (case_of("suspended"), Stage.QUEUED, "suspended"),
         (case_of("gated"), Stage.QUEUED, "held back by kueue.x-k8s.io/admission"),
         (replace(case_of("running"), pod=None, events=()), Stage.ADMITTED, ""),
-        (case_of("quota"), Stage.ADMITTED, 'the namespace\'s quota "gpus" is used up'),
+        (case_of("quota"), Stage.ADMITTED, 'the quota "gpus" is used up'),
         (case_of("gpu_none"), Stage.SCHEDULING, "0/1 nodes: insufficient nvidia.com/gpu"),
         (scheduled_not(case_of("gpu_none"), FULL), Stage.SCHEDULING,
          "0/4 nodes: 3 insufficient nvidia.com/gpu, 1 had untolerated taint {gpu: a100}"),
