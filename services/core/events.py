@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from services.core.documented_events import (
     ApprovalRequired as ApprovalRequired,
@@ -33,6 +33,7 @@ from services.core.documented_events import (
 )
 from services.core.lifecycle import Reason, Status
 from services.core.records import Diagnosis, FileRef, Limits, PlanItem, Stage, Wait
+from services.core.resources import Resources, with_resources
 
 # --- The run ------------------------------------------------------------------------------------------------------
 
@@ -176,10 +177,18 @@ class StepSubmitted(EventData):
     uses: list[str]
     env: dict[str, str]
     deadline_seconds: float
-    memory_bytes: int | None = None
+    resources: Resources = Resources()
+    pool: str = ""
+    price_per_hour: float = 0.0
     reserved_microdollars: int = 0
     cause: Literal["agent", "infrastructure"] = "agent"
     restores: str = ""
+
+    _read_older = model_validator(mode="before")(with_resources)
+
+    @property
+    def memory_bytes(self) -> int | None:
+        return self.resources.memory
 
 
 class AttemptStarted(EventData):

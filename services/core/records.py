@@ -6,9 +6,10 @@
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.core.lifecycle import Reason, Status, exit_code
+from services.core.resources import Resources, with_resources
 from services.core.taxonomy import Failure, Owner
 
 MICRODOLLARS = 1_000_000
@@ -90,6 +91,9 @@ class Attempt(Record):
     """One execution of a step. `stage` and `detail` say where it stands while it lives, since `progressed`.
 
     `restores` is the snapshot that its checkpoint directory begins with, `checkpoint` the newest it left; '' is none.
+
+    `price_per_hour` is in dollars, of one GPU of `pool` (of one pod where the pool has none). An attempt without a pool
+    is of before there were any.
     """
 
     id: str
@@ -100,7 +104,9 @@ class Attempt(Record):
     uses: tuple[str, ...] = ()
     env: dict[str, str] = Field(default_factory=dict)
     deadline_seconds: float
-    memory_bytes: int | None = None
+    resources: Resources = Resources()
+    pool: str = ""
+    price_per_hour: float = 0.0
     cause: str = "agent"
     submitted: float
     started: float | None = None
@@ -120,6 +126,12 @@ class Attempt(Record):
     outputs: tuple[FileRef, ...] = ()
     restores: str = ""
     checkpoint: str = ""
+
+    _read_older = model_validator(mode="before")(with_resources)
+
+    @property
+    def memory_bytes(self) -> int | None:
+        return self.resources.memory
 
     @property
     def is_live(self) -> bool:

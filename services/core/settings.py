@@ -26,6 +26,8 @@ class SharedSettings(BaseSettings):
     broker_url: str = Field("redis://127.0.0.1:6379/1", description="A plain Redis for Celery's hints.")
     shards: int = Field(16, ge=1, le=99, description="Shard tags. Fixed at install: changing it loses every key.")
     artifact_url: str = Field("file:///var/lib/cohort/artifacts", description="fsspec URL of the artifact store.")
+    executor: Literal["local", "kubernetes"] = Field("local", description="Where attempts run.")
+    pools_file: Path | None = Field(None, description="YAML file of the pools; none: one pool, without GPUs.")
     local_price_per_hour: float = Field(0.0, ge=0, description="Dollars an hour of the local executor costs.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
     log_format: Literal["json", "console"] = Field("json", description="How log lines look.")

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from services.core import events as ev
 from services.core.lifecycle import Status
 from services.core.records import Diagnosis, Stage
+from services.core.resources import Resources
 from services.core.taxonomy import Failure, Owner
 from tests.core.examples import RUN, accepted, finished, llm_call, message, moved, parked, submitted, tool_output
 
@@ -118,3 +119,12 @@ def _kinds(root: type[BaseModel]) -> Iterator[type[ev.EventData]]:
         if issubclass(kind, ev.EventData) and "event_type" in vars(kind):
             yield kind
         yield from _kinds(kind)
+
+
+def test_an_attempt_of_before_there_were_pools_still_has_its_memory() -> None:
+    old = {"step": "a", "attempt": "x-a-1", "number": 1, "command": "true", "snapshot": "s", "uses": [], "env": {}}
+    event = ev.read_data("step_submitted", json.dumps({**old, "deadline_seconds": 60, "memory_bytes": 2**30}))
+
+    assert isinstance(event, ev.StepSubmitted)
+    assert (event.resources, event.pool) == (Resources(memory=2**30), "")
+    assert ev.read_data("step_submitted", json.dumps(event.wire())) == event

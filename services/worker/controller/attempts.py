@@ -118,6 +118,8 @@ class Reconciler:
             grace_seconds=self.terms.grace_seconds,
             memory_bytes=attempt.memory_bytes,
             restores=attempt.restores,
+            resources=attempt.resources,
+            pool=attempt.pool,
             api_url=self.terms.api_url,
             token=SecretStr(issue(self.terms.runner_secret, attempt.id, expires)),
         )

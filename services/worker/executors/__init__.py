@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from services.core.errors import Conflict
 from services.core.records import Diagnosis, FileRef, Stage
+from services.core.resources import Resources
 from services.runner.spool import ExitReason, ExitRecord
 
 __all__ = ["AttemptBusy", "AttemptSpec", "Executor", "ExitReason", "ExitRecord", "Observed", "Phase"]
@@ -29,7 +30,8 @@ class AttemptSpec:
     `attempt` is its DNS-safe id, `snapshot` the workspace it runs on, `inputs` the outputs of earlier steps by step
     name, `restores` the snapshot its checkpoint directory begins with ('' for none). `deadline_seconds` counts from the
     program's start, `grace_seconds` from SIGTERM to SIGKILL. `memory_bytes` is for the whole attempt where the executor
-    can bound that, else for each process.
+    can bound that, else for each process. `pool` is the one chosen for
+    `resources`.
     """
 
     attempt: str
@@ -47,6 +49,8 @@ class AttemptSpec:
     inputs: Mapping[str, Sequence[FileRef]] = field(default_factory=dict)
     memory_bytes: int | None = None
     restores: str = ""
+    resources: Resources = field(default_factory=Resources)
+    pool: str = ""
 
 
 class Phase(StrEnum):

@@ -8,6 +8,7 @@ from services.core import events as ev
 from services.core.errors import BudgetSpent
 from services.core.keys import attempt_id
 from services.core.records import MICRODOLLARS, RunState
+from services.core.resources import Resources
 from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool, ToolError
 
 _MEMORY = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(Ki|Mi|Gi|K|M|G)?B?", re.IGNORECASE)
@@ -62,7 +63,7 @@ def _run(call: Call, wanted: SubmitStep) -> Result:
         uses=wanted.uses,
         env=wanted.env,
         deadline_seconds=seconds,
-        memory_bytes=memory_bytes(wanted.memory),
+        resources=Resources(memory=memory_bytes(wanted.memory)),
         reserved_microdollars=cost,
         restores=step.checkpoint if step and wanted.resume else "",
     )

@@ -1,0 +1,209 @@
+"""The pools that steps run on, as the operator writes them down: groups of like nodes with a price.
+
+This is data and its rules. Which pool a step gets is decided in `placement`, what a pool has free at the moment is
+published by the controller (`pool_states`).
+"""
+
+import re
+from collections.abc import Hashable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from services.core.errors import BadRequest
+from services.core.images import ImagePolicy
+from services.core.quantities import Bytes, Cores
+from services.core.records import MICRODOLLARS, Attempt
+from services.core.resources import Resources
+from services.core.settings import SharedSettings
+
+LOCAL = "local"
+POOL_NAME = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"
+_LABEL_VALUE = r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$"
+_QUALIFIED = r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
+_MOST_BYTES = 2**20
+
+
+class _Entry(BaseModel):
+    """A part of the file. What it does not know is an error: a typo must not silently mean the default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Toleration(_Entry):
+    """A taint that the pool's pods put up with; the fields are those of Kubernetes."""
+
+    key: str = ""
+    operator: Literal["Exists", "Equal"] = "Equal"
+    value: str = ""
+    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
+    toleration_seconds: int | None = Field(None, alias="tolerationSeconds")
+
+    @model_validator(mode="after")
+    def _check(self) -> "Toleration":
+        if self.operator == "Exists" and self.value:
+            raise ValueError("a toleration with the operator Exists has no value")
+        if not self.key and self.operator != "Exists":
+            raise ValueError("a toleration without a key needs the operator Exists")
+        return self
+
+
+class Pool(_Entry):
+    """A group of like nodes. Amounts are of one GPU, one node, or the largest pod, as each says."""
+
+    name: str = Field(pattern=POOL_NAME, description="A DNS label of at most 32 characters.")
+    node_selector: dict[str, str] = Field(default_factory=dict, description="Labels that the pool's nodes have.")
+    tolerations: tuple[Toleration, ...] = Field((), description="Taints that its pods put up with.")
+    gpu_resource: str = Field("nvidia.com/gpu", pattern=_QUALIFIED, description="The GPUs' name in Kubernetes.")
+    gpu_product: str = Field("", max_length=100, description="What the GPUs are, for people and the agent.")
+    gpu_memory: Bytes | None = Field(None, description="Memory of one GPU.")
+    gpus_per_node: int = Field(0, ge=0, le=1024, description="0 for a pool without GPUs.")
+    nodes: int = Field(1, ge=1, le=100_000, description="How many nodes it can grow to.")
+    max_cpu: Cores | None = Field(None, description="Most CPU cores a pod may ask for; not said: no bound.")
+    max_memory: Bytes | None = Field(None, description="Most memory a pod may ask for; not said: no bound.")
+    price_per_hour: float = Field(
+        0.0, ge=0, le=100_000, allow_inf_nan=False, description="Dollars, of one GPU, or of one pod without GPUs."
+    )
+    spot: bool = Field(False, description="Its nodes may be taken away at any time.")
+    queue: str = Field("", max_length=63, description="Kueue's LocalQueue, if pods are admitted by one.")
+    images: tuple[str, ...] = Field((), description="Allowed image patterns; none: the install's.")
+
+    @field_validator("node_selector")
+    @classmethod
+    def _check_labels(cls, labels: dict[str, str]) -> dict[str, str]:
+        for name, value in labels.items():
+            if not _fits(_QUALIFIED, name) or not _fits(_LABEL_VALUE, value):
+                raise ValueError(f"{name}={value} is no label that a node can have")
+        return labels
+
+    @field_validator("queue")
+    @classmethod
+    def _check_queue(cls, queue: str) -> str:
+        if queue and not _fits(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", queue):
+            raise ValueError(f"{queue!r} is no name of a queue: use lower-case letters, digits and '-'")
+        return queue
+
+    @model_validator(mode="after")
+    def _check_gpus(self) -> "Pool":
+        if not self.gpus_per_node and (self.gpu_memory or self.gpu_product):
+            raise ValueError("gpu_memory and gpu_product need gpus_per_node: say how many GPUs a node has")
+        return self
+
+
+class GpuQuota(_Entry):
+    """How many GPUs a tenant may hold at one moment, over all its runs."""
+
+    gpus: int | None = Field(None, ge=0, description="For every tenant that is not named; not said: no bound.")
+    tenants: dict[str, int] = Field(default_factory=dict, description="For tenants by name.")
+
+    @field_validator("tenants")
+    @classmethod
+    def _check_tenants(cls, tenants: dict[str, int]) -> dict[str, int]:
+        for name, gpus in tenants.items():
+            if gpus < 0:
+                raise ValueError(f"{name}: a tenant cannot hold {gpus} GPUs")
+        return tenants
+
+    def of(self, tenant: str) -> int | None:
+        """The tenant's bound; None where there is none."""
+        return self.tenants.get(tenant, self.gpus)
+
+
+class Pools(_Entry):
+    """All pools of an install, and what holds over all of them. `runs_images`: steps run in images here."""
+
+    pools: tuple[Pool, ...] = Field(min_length=1, max_length=200)
+    images: ImagePolicy = ImagePolicy()
+    quota: GpuQuota = GpuQuota()
+    runs_images: bool = Field(True, exclude=True)
+
+    @field_validator("pools")
+    @classmethod
+    def _check_names(cls, pools: tuple[Pool, ...]) -> tuple[Pool, ...]:
+        names = [pool.name for pool in pools]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two pools are named {name}; a pool's name is its own")
+        return pools
+
+    @classmethod
+    def load(cls, path: Path) -> "Pools":
+        """The pools in a file. Raises `BadRequest` that names the file, the field and what is wrong with it."""
+        try:
+            with path.open("rb") as file:
+                text = file.read(_MOST_BYTES + 1)
+            if len(text) > _MOST_BYTES:
+                raise BadRequest(f"{path}: a pools file has at most {_MOST_BYTES} bytes", field="pools_file")
+            return cls.read(yaml.load(text, _Loader))  # noqa: S506, a safe loader
+        except OSError as error:
+            raise BadRequest(f"{path}: {error.strerror}", field="pools_file") from error
+        except yaml.YAMLError as error:
+            raise BadRequest(f"{path}: this is no YAML: {' '.join(str(error).split())}", field="pools_file") from error
+        except BadRequest as error:
+            raise BadRequest(f"{path}: {error}", error.field) from error
+
+    @classmethod
+    def read(cls, value: object) -> "Pools":
+        """The pools in a parsed file. Raises `BadRequest`."""
+        if not isinstance(value, dict) or "runs_images" in value:
+            raise BadRequest("a pools file is a mapping with the key pools", field="pools")
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            field = ".".join(map(str, first["loc"])) or "pools"
+            raise BadRequest(f"{field}: {_complaint(first)}", field) from error
+
+    @classmethod
+    def local(cls, price_per_hour: float = 0.0) -> "Pools":
+        """What there is without a pools file: one pool without GPUs."""
+        return cls(pools=(Pool(name=LOCAL, price_per_hour=price_per_hour),))
+
+    @classmethod
+    def of(cls, settings: SharedSettings) -> "Pools":
+        """The pools of an install. Raises `BadRequest`."""
+        pools = (
+            cls.local(settings.local_price_per_hour) if settings.pools_file is None else cls.load(settings.pools_file)
+        )
+        return pools.model_copy(update={"runs_images": settings.executor == "kubernetes"})
+
+    def named(self, name: str) -> Pool | None:
+        """The pool of that name, if there is one (any more)."""
+        return next((pool for pool in self.pools if pool.name == name), None)
+
+    def price_of(self, attempt: Attempt) -> float:
+        """Dollars an hour of the attempt. One of before there were pools costs what the first pool does."""
+        price = attempt.price_per_hour if attempt.pool else self.pools[0].price_per_hour
+        return price * attempt.resources.units
+
+
+def microdollars(price_per_hour: float, resources: Resources, seconds: float) -> int:
+    """What so many seconds on a pool with this price cost."""
+    return round(price_per_hour * resources.units * seconds / 3600 * MICRODOLLARS)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe, and a key that is given twice is an error instead of the last one winning."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(f"the key {key} is given twice on line {node.start_mark.line + 1} and after")
+        return super().construct_mapping(node, deep)
+
+
+def _complaint(error: Any) -> str:
+    """One of pydantic's errors in words; a key that is nearly one of ours is told which."""
+    if error["type"] != "extra_forbidden":
+        return str(error["msg"]).removeprefix("Value error, ")
+    known = [name for kind in (Pool, Toleration, GpuQuota, ImagePolicy, Pools) for name in kind.model_fields]
+    near = get_close_matches(str(error["loc"][-1]), known, 1)
+    return f"no such key{f'; do you mean {near[0]}?' if near else ''}"
+
+
+def _fits(pattern: str, text: str) -> bool:
+    return re.fullmatch(pattern, text) is not None
