@@ -146,7 +146,7 @@ def _step_text(step: Step, records: Mapping[str, AttemptRecord], now: float) -> 
     """A live step in one sentence, with what the platform lost of it before."""
     attempt = step.last
     where = standing_of(attempt, _record(attempt, records), now).where
-    text = f"Attempt {attempt.number} of step {step.name} {where}"
+    text = f"Attempt {attempt.number} of step {step.name}{_place_text(attempt)} {where}"
     before = step.attempts[-2] if len(step.attempts) > 1 else None
     if before is not None and before.status == "lost":
         cause = f" ({before.reason})" if before.reason else ""
@@ -154,6 +154,16 @@ def _step_text(step: Step, records: Mapping[str, AttemptRecord], now: float) -> 
     if step.cancelling:
         text += "; it has been asked to stop"
     return f"{text}."
+
+
+def _place_text(attempt: Attempt) -> str:
+    """What it runs on, where there are pools: ` (2 nodes with 8 GPUs each, pool a100)`."""
+    if not attempt.pool:
+        return ""
+    wanted = attempt.resources
+    gpus = f"{wanted.gpus} GPU{'s' if wanted.gpus > 1 else ''}" if wanted.gpus else ""
+    nodes = f"{wanted.nodes} nodes{f' with {gpus} each' if gpus else ''}" if wanted.nodes > 1 else gpus
+    return f" ({nodes}, pool {attempt.pool})" if nodes else f" (pool {attempt.pool})"
 
 
 def _nexts(live: list[Step], records: Mapping[str, AttemptRecord], now: float) -> str:

@@ -6,6 +6,7 @@ from services.core import events as ev
 from services.core.attempts import AttemptRecord
 from services.core.lifecycle import FINAL, Reason, Status
 from services.core.records import Diagnosis, RunState, Stage, Wait
+from services.core.resources import Resources
 from services.core.taxonomy import Failure, Owner
 from services.core.why import REASONS, why
 from tests.core.examples import (
@@ -105,6 +106,21 @@ def test_a_run_that_waits_for_several_steps_names_them(any_of: bool, words: str,
 
     assert f"it waits for {words}. " in told.here
     assert told.next == f"The run goes on when {over}, or when a message comes."
+
+
+@pytest.mark.parametrize(
+    ("resources", "words"),
+    [
+        (Resources(), "step train (pool a100) is"),
+        (Resources(gpus=1), "step train (1 GPU, pool a100) is"),
+        (Resources(gpus=8, nodes=2), "step train (2 nodes with 8 GPUs each, pool a100) is"),
+        (Resources(nodes=2), "step train (2 nodes, pool a100) is"),
+    ],
+)
+def test_the_pool_is_named(resources: Resources, words: str) -> None:
+    placed = submitted("train").model_copy(update={"resources": resources, "pool": "a100"})
+
+    assert words in explained(waiting(placed))
 
 
 def test_a_live_step_is_told_of_with_what_its_runner_says() -> None:

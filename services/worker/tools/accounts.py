@@ -40,6 +40,7 @@ def account_of(call: Call, step: Step, chars: int = 8_000) -> str:
         peak_rss_bytes=attempt.peak_rss_bytes,
         step=step.name,
         attempt=attempt.number,
+        memory_limit_bytes=attempt.resources.memory,
         events=attempt.diagnosis.evidence if attempt.diagnosis else (),
     )
     text = digest(call.desk.logs.stream(attempt.id), verdict, limit=max(1_000, chars - 400))
