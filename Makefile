@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install lock lint format test test-slow test-crash test-all check demo bench clean
+.PHONY: help install lock lint format test test-slow test-crash test-cluster test-all check demo bench clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -56,8 +56,13 @@ test-slow: $(STAMP) ## Run the slow tests.
 test-crash: $(STAMP) ## Kill each service at each point where it has just written something.
 	$(PYTEST) -m crash $(ARGS) tests/crash
 
-test-all: $(STAMP) ## Run every test there is, the slow ones and the crash matrix too.
-	$(PYTEST) -m "" $(ARGS) $(TESTS)
+# One at a time: some stop parts of the cluster for a while.
+test-cluster: $(STAMP) ## Run the tests on the Kubernetes cluster that KUBECONFIG names.
+	@test -n "$$KUBECONFIG" || { echo "KUBECONFIG names no cluster" >&2; exit 1; }
+	$(BIN)/pytest -n 0 -m cluster $(ARGS) $(or $(TESTS),tests/cluster)
+
+test-all: $(STAMP) ## Run every test there is but those on a cluster, the slow ones and the crash matrix too.
+	$(PYTEST) -m "not cluster" $(ARGS) $(TESTS)
 
 check: lint test ## Lint, types, import contracts and tests: what must hold before a change goes in.
 

@@ -75,6 +75,17 @@ class ControllerSettings(SharedSettings):
     finish_seconds: float = Field(60.0, gt=0, description="How long an exited attempt may take to ship its log.")
     cancel_grace_seconds: float = Field(10.0, ge=0, description="Between SIGTERM and SIGKILL of a program.")
     controller_metrics_port: int = Field(0, ge=0, le=65535, description="Port of /metrics and /healthz; 0 is off.")
+    orphan_seconds: float = Field(60.0, ge=0, description="What runs for a run nobody knows is ended after so long.")
+    kubeconfig: Path | None = Field(None, description="The cluster that runs steps; none: the one we are a pod of.")
+    kubernetes_namespace: str = Field("cohort-steps", description="The steps' namespace, no other install's.")
+    runner_image: str = Field("", description="Image of the runner, beside every program.")
+    step_image: str = Field("", description="Image of steps that name none.")
+    step_disk_bytes: int = Field(50 * 2**30, ge=2**20, description="Most a step may keep on its node's disk.")
+    image_pull_secret: str = Field("", description="Secret in that namespace with a registry's credentials.")
+    jobs_in_flight: int = Field(2000, ge=1, description="Most Jobs at once.")
+    jobs_in_flight_per_tenant: int = Field(1000, ge=1, description="Most Jobs of one tenant at once.")
+    jobs_per_second: float = Field(20.0, gt=0, description="Jobs made each second.")
+    jobs_burst: int = Field(50, ge=1, description="Jobs made at once before that rate holds.")
 
 
 class AttemptSettings(BaseSettings):

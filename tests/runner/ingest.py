@@ -63,8 +63,9 @@ class HalfAnAnswer(Response):
 class Ingest:
     """The server on a thread of its own. `stop` and `start` keep the port and everything that was sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
         self.reset()
+        self._host = host
         self._port = 0
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -80,12 +81,12 @@ class Ingest:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{self._host}:{self._port}"
 
     def start(self) -> None:
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", self._port))
+        listener.bind((self._host, self._port))
         self._port = listener.getsockname()[1]
         config = uvicorn.Config(
             self._app(),

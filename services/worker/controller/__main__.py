@@ -5,6 +5,8 @@ import sys
 import threading
 from uuid import uuid4
 
+from prometheus_client import CollectorRegistry, start_http_server
+
 from services.core.artifacts import ArtifactStore
 from services.core.attempts import AttemptStore
 from services.core.errors import BadRequest
@@ -14,29 +16,30 @@ from services.core.ledger import Ledger
 from services.core.logging import configure
 from services.core.logs import LogStore
 from services.core.payload import Payloads
+from services.core.pools import Pools
 from services.core.redis import connect
 from services.core.settings import ControllerSettings, load
 from services.core.store import RunStore
-from services.core.workspace import Workspace
 from services.worker.controller.archive import Archivist
 from services.worker.controller.attempts import Reconciler, Terms
 from services.worker.controller.leader import Leadership
 from services.worker.controller.loop import Controller
-from services.worker.executors.local import LocalExecutor
+from services.worker.executors.chosen import executor_of
 
 
 def main() -> int:
     """Exit code 2 when the settings are wrong."""
     try:
         settings = load(ControllerSettings)
+        configure("controller", settings.log_level, settings.log_format)
+        controller = build(settings)
     except BadRequest as error:
         print(f"cohort controller: {error}", file=sys.stderr)
         return 2
-    configure("controller", settings.log_level, settings.log_format)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    build(settings).run(stopped)
+    controller.run(stopped)
     return 0
 
 
@@ -46,18 +49,22 @@ def build(settings: ControllerSettings) -> Controller:
     keys, artifacts = Keys(settings.shards), ArtifactStore(settings.artifact_url)
     store, logs = (RunStore(client, keys, Payloads(artifacts)), LogStore(client, keys, artifacts))
     hints = CeleryHints(celery_app(settings.broker_url))
-    executor = LocalExecutor(settings.state_dir / "attempts", artifacts, Workspace(artifacts))
+    registry = CollectorRegistry()
+    executor = executor_of(settings, artifacts, Pools.of(settings), registry)
     terms = Terms(
         api_url=settings.api_url,
         runner_secret=settings.runner_secret.get_secret_value(),
         grace_seconds=settings.cancel_grace_seconds,
         finish_seconds=settings.finish_seconds,
         price_per_hour=settings.local_price_per_hour,
+        orphan_seconds=settings.orphan_seconds,
     )
     attempts = AttemptStore(client, keys)
     ledger = Ledger(client)
     reconciler = Reconciler(store, attempts, logs, ledger, executor, hints, terms)
     leadership = Leadership(client, "controller", uuid4().hex, settings.leader_seconds)
+    if settings.controller_metrics_port:
+        start_http_server(settings.controller_metrics_port, registry=registry)
     archivist = Archivist(store, ledger, logs, artifacts)
     return Controller(store, leadership, reconciler, archivist, hints, settings.sweep_seconds)
 

@@ -6,6 +6,7 @@ it is tried again without a word to the agent, until that has failed too often.
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 
 import structlog
 from pydantic import SecretStr
@@ -23,9 +24,10 @@ from services.core.records import MICRODOLLARS, Attempt, RunState
 from services.core.store import Draft, RunStore
 from services.core.tokens import issue
 from services.worker.controller import verdict as do
+from services.worker.controller.clearing import Clearing
 from services.worker.controller.progress import progress_of
 from services.worker.controller.retries import retry_of
-from services.worker.executors import AttemptBusy, AttemptSpec, Executor, Observed, Phase
+from services.worker.executors import AttemptSpec, Executor, Held, Observed
 
 log = structlog.get_logger()
 
@@ -41,6 +43,7 @@ class Terms:
     grace_seconds: float
     finish_seconds: float
     price_per_hour: float
+    orphan_seconds: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,15 @@ class Reconciler:
     hints: Hints
     terms: Terms
 
+    @cached_property
+    def _clearing(self) -> Clearing:
+        return Clearing(self.store, self.attempts, self.executor, self.terms.orphan_seconds)
+
     def reconcile_all(self) -> None:
         """Look at every live attempt once."""
         for attempt in self.attempts.live():
             self.reconcile(attempt)
-        self._tidy()
+        self._clearing.clear()
 
     def reconcile(self, attempt_name: str) -> None:
         """Do what one attempt needs now. Raises `StoreUnavailable` and nothing else."""
@@ -87,9 +94,7 @@ class Reconciler:
     ) -> None:
         match action:
             case do.Submit():
-                self.executor.submit(self._spec(state, attempt))
-                log.info("attempt_submitted", run=state.run, attempt=attempt.id)
-                reach("controller.submitted")
+                self._submit(state, attempt)
             case do.Started():
                 self._record_started(state, attempt)
             case do.Cancel():
@@ -99,6 +104,16 @@ class Reconciler:
                 self._close(state, attempt, record, seen, action)
             case do.Nothing():
                 pass
+
+    def _submit(self, state: RunState, attempt: Attempt) -> None:
+        try:
+            self.executor.submit(self._spec(state, attempt))
+        except Held as why:
+            # What it waits for is seen with the attempt; it is asked again in the next round.
+            log.debug("attempt_held", run=state.run, attempt=attempt.id, why=str(why))
+            return
+        log.info("attempt_submitted", run=state.run, attempt=attempt.id)
+        reach("controller.submitted")
 
     def _spec(self, state: RunState, attempt: Attempt) -> AttemptSpec:
         step = step_of_attempt(attempt.id)
@@ -172,29 +187,6 @@ class Reconciler:
             return None
         reach("controller.retry_reserved")
         return retry
-
-    def _tidy(self) -> None:
-        """Forget executions whose attempt is closed, and end those that nobody wants any more.
-
-        The only copy of a log that did not arrive whole is kept.
-        """
-        for seen in self.executor.list():
-            if self.attempts.is_live(seen.attempt) or seen.phase is Phase.UNKNOWN:
-                continue
-            if not seen.phase.is_over:
-                self.executor.cancel(seen.attempt)
-            elif self.attempts.record(seen.attempt).log_complete or (seen.exit and not seen.exit.bytes):
-                self._forget(seen.attempt)
-
-    def _forget(self, attempt_name: str) -> None:
-        try:
-            self.executor.remove(attempt_name)
-        except AttemptBusy:
-            # Its sidecar is about to end; the next round finds it again.
-            log.debug("attempt_not_settled", attempt=attempt_name)
-        else:
-            log.info("attempt_forgotten", attempt=attempt_name)
-            reach("controller.forgotten")
 
     def _finished(self, attempt: Attempt, record: AttemptRecord, seen: Observed, close: do.Close) -> ev.AttemptFinished:
         exit_record, report = seen.exit, record.finish

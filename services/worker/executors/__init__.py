@@ -11,16 +11,20 @@ from typing import Protocol
 
 from pydantic import SecretStr
 
-from services.core.errors import Conflict
+from services.core.errors import CohortError, Conflict
 from services.core.records import Diagnosis, FileRef, Stage
 from services.core.resources import Resources
 from services.runner.spool import ExitReason, ExitRecord
 
-__all__ = ["AttemptBusy", "AttemptSpec", "Executor", "ExitReason", "ExitRecord", "Observed", "Phase"]
+__all__ = ["AttemptBusy", "AttemptSpec", "Executor", "ExitReason", "ExitRecord", "Held", "Observed", "Phase"]
 
 
 class AttemptBusy(Conflict):
     """The attempt is not over, or its log and outputs are still on their way. Cancel it or wait, then remove it."""
+
+
+class Held(CohortError):
+    """The attempt is not started now, and nothing is wrong with it: ask again. The message says what it waits for."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,7 @@ class AttemptSpec:
     `attempt` is its DNS-safe id, `snapshot` the workspace it runs on, `inputs` the outputs of earlier steps by step
     name, `restores` the snapshot its checkpoint directory begins with ('' for none). `deadline_seconds` counts from the
     program's start, `grace_seconds` from SIGTERM to SIGKILL. `memory_bytes` is for the whole attempt where the executor
-    can bound that, else for each process. `pool` is the one chosen for
-    `resources`.
+    can bound that, else for each process. `pool` is the one chosen for `resources`.
     """
 
     attempt: str
@@ -96,7 +99,8 @@ class Executor(Protocol):
 
     def submit(self, spec: AttemptSpec) -> None:
         """Make the attempt run, once, whatever ran or died before: adopts what lives, revives a dead sidecar, never
-        starts a second program. For an attempt that is settled it does nothing. The token may be a fresh one."""
+        starts a second program. For an attempt that is settled it does nothing. The token may be a fresh one.
+        Raises `Held`."""
         ...
 
     def inspect(self, attempt: str) -> Observed:

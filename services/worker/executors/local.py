@@ -29,6 +29,7 @@ from services.runner.follow import lost
 from services.runner.spool import ExitReason, ExitRecord, Spool, is_held
 from services.worker.executors import AttemptBusy, AttemptSpec, Observed, Phase
 from services.worker.executors.detached import Detached
+from services.worker.executors.environment import program_environment
 from services.worker.executors.laying import Laid, lay
 
 log = structlog.get_logger()
@@ -37,14 +38,6 @@ _ATTEMPT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _LEAVING_SECONDS = 2.0
 _REMOVED = ".removed-"
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# Bars redrawn ten times a second and calls home belong in no log.
-_QUIET = {
-    "PYTHONUNBUFFERED": "1",
-    "TQDM_MININTERVAL": "10",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
-}
 
 
 class LocalExecutor:
@@ -168,7 +161,7 @@ class LocalExecutor:
             limits += ["--memory-bytes", str(spec.memory_bytes)]
         places = ["--spool", str(home / "spool"), "--cwd", str(home / "work")]
         command = [sys.executable, "-I", "-S", str(Path(shim.__file__)), *places, *limits, "--", *spec.command]
-        self._detached.spawn(command, program_environment(spec, home, self._python), home / "shim.err")
+        self._detached.spawn(command, environment_of(spec, home, self._python), home / "shim.err")
 
     def _spawn_sidecar(self, home: Path, spec: AttemptSpec) -> int:
         environment = {
@@ -192,21 +185,10 @@ class LocalExecutor:
         return pid
 
 
-def program_environment(spec: AttemptSpec, home: Path, python: str) -> dict[str, str]:
-    """All that the user's program finds in its environment. The step cannot change what names the attempt."""
-    return {
-        "PATH": f"{Path(python).parent}:{_SYSTEM_PATH}",
-        "HOME": str(home / "work"),
-        "LANG": "C.UTF-8",
-        **_QUIET,
-        **spec.env,
-        "COHORT_RUN": spec.run,
-        "COHORT_STEP": spec.step,
-        "COHORT_ATTEMPT": spec.attempt,
-        "COHORT_OUTPUT_DIR": str(home / "out"),
-        "COHORT_INPUT_DIR": str(home / "in"),
-        "COHORT_CHECKPOINT_DIR": str(home / "checkpoint"),
-    }
+def environment_of(spec: AttemptSpec, home: Path, python: str) -> dict[str, str]:
+    """The environment of a program on this machine, which finds `python`'s directory first. A PATH of the step's own
+    counts."""
+    return {"PATH": f"{Path(python).parent}:{_SYSTEM_PATH}", **program_environment(spec, str(home))}
 
 
 def _stand(home: Path, spool: Spool) -> tuple[Phase, ExitRecord | None]:

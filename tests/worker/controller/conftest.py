@@ -21,7 +21,14 @@ from services.worker.controller.attempts import Reconciler, Terms
 from tests.core.submitted import accept_run, submit_attempt
 from tests.worker.controller.cloud import Cloud, Listener, report
 
-TERMS = Terms(api_url="http://api.example", runner_secret="s", grace_seconds=5, finish_seconds=60, price_per_hour=1.0)
+TERMS = Terms(
+    api_url="http://api.example",
+    runner_secret="s",
+    grace_seconds=5,
+    finish_seconds=60,
+    price_per_hour=1.0,
+    orphan_seconds=0,
+)
 
 
 @dataclass

@@ -23,6 +23,8 @@ class World(Protocol):
     """An executor with a real place to run things and a real server to report to."""
 
     executor: Executor
+    # Whether a dead sidecar comes back by itself. Where it does not, the executor has to say so, and `submit` does it.
+    revives_sidecars: bool
 
     def spec(self, script: str, **changes: object) -> AttemptSpec:
         """An attempt that runs `sh -c script` on an empty workspace; a fresh name for each."""
@@ -186,12 +188,15 @@ class ExecutorContract:
         world.executor.submit(spec)
         until_said(world, spec.attempt, b"1\n")
         world.kill_sidecar(spec.attempt)
-        until(world, spec.attempt, lambda seen: not seen.tended)
-        world.executor.submit(spec)
+        if not world.revives_sidecars:
+            until(world, spec.attempt, lambda seen: not seen.tended)
+            world.executor.submit(spec)
         until(world, spec.attempt, lambda seen: seen.tended)
         assert until_settled(world, spec.attempt).log == b"1\n2\n3\n4\n5\n6\n7\n8\n"
 
     def test_a_sidecar_that_died_after_the_program_is_replaced_too(self, world: World) -> None:
+        if world.revives_sidecars:
+            pytest.skip("nothing could keep it dead until the program ends")
         spec = world.spec("sleep 0.5; echo said")
         world.executor.submit(spec)
         until(world, spec.attempt, lambda seen: seen.phase is Phase.RUNNING)

@@ -22,7 +22,7 @@ from services.runner import shim
 from services.runner.processes import end_survivors, look
 from services.runner.spool import Spool, is_held
 from services.worker.executors import AttemptSpec, Phase
-from services.worker.executors.local import LocalExecutor, program_environment
+from services.worker.executors.local import LocalExecutor, environment_of
 from tests.runner.ingest import TOKEN, Ingest, Kept
 from tests.runner.rig import wait_until
 from tests.worker.executors.contract import (
@@ -40,6 +40,8 @@ REPOSITORY = str(Path(__file__).parents[3])
 
 class LocalWorld:
     """A directory, an artifact store and a server of the runner's protocol."""
+
+    revives_sidecars = False
 
     def __init__(self, directory: Path, ingest: Ingest) -> None:
         self.directory = directory / "attempts"
@@ -280,7 +282,7 @@ def test_memory_is_limited_where_the_step_says_so(world: LocalWorld) -> None:
 
 
 def test_the_program_finds_the_given_python_first_and_lives_in_its_work_directory(world: LocalWorld) -> None:
-    environment = program_environment(world.spec("true"), Path("/attempt"), "/venv/bin/python")
+    environment = environment_of(world.spec("true"), Path("/attempt"), "/venv/bin/python")
     assert environment["PATH"].startswith("/venv/bin:")
     assert environment["HOME"] == "/attempt/work"
 

@@ -1,7 +1,7 @@
 """Attempts as Kubernetes Jobs: one Job for each attempt, named after it, made once and never retried by the cluster.
 
 - `manifest`: what is sent to the cluster for an attempt. Pure.
-- `client`: the only door to the Kubernetes API, and the words for what it refuses (`refusals`).
+- `client`: the only door to the Kubernetes API.
 - `watching`: the Jobs, pods and events of the namespace, kept current by list and watch.
 - `reading`: how far an attempt has come, from its Job and its pod. Pure.
 - `valves`: how many Jobs may be in flight and how fast they are made.

@@ -1,0 +1,1 @@
+"""Tests of the executor on Kubernetes that need no cluster."""

@@ -1,0 +1,85 @@
+"""Clearing away executions that no run counts on any more: those of closed attempts, and those nobody knows.
+
+The only copy of a log that did not arrive whole is kept. What belongs to a run that the store has never heard of gets a
+grace: whoever points a controller at the wrong store should have time to notice.
+"""
+
+import time
+from enum import Enum, auto
+
+import structlog
+
+from services.core.attempts import AttemptRecord, AttemptStore
+from services.core.errors import RunNotFound
+from services.core.faults import reach
+from services.core.keys import run_of_attempt
+from services.core.store import RunStore
+from services.worker.executors import AttemptBusy, Executor, Observed, Phase
+
+log = structlog.get_logger()
+
+
+class Fate(Enum):
+    """What becomes of an execution that no run counts on."""
+
+    LEAVE = auto()
+    CANCEL = auto()
+    FORGET = auto()
+
+
+def fate_of(seen: Observed, record: AttemptRecord, unknown_seconds: float | None, grace_seconds: float) -> Fate:
+    """`unknown_seconds`: for how long it has been seen without a run in the store, None where there is its run."""
+    is_unknown = unknown_seconds is not None
+    if unknown_seconds is not None and unknown_seconds < grace_seconds:
+        return Fate.LEAVE
+    if seen.phase is Phase.UNKNOWN:
+        return Fate.LEAVE
+    if not seen.phase.is_over:
+        return Fate.CANCEL
+    has_nothing_to_lose = record.log_complete or (seen.exit is not None and not seen.exit.bytes)
+    return Fate.FORGET if is_unknown or has_nothing_to_lose else Fate.LEAVE
+
+
+class Clearing:
+    """Looks through everything the executor has. `grace_seconds` is for executions without a run."""
+
+    def __init__(self, store: RunStore, attempts: AttemptStore, executor: Executor, grace_seconds: float) -> None:
+        self._store = store
+        self._attempts = attempts
+        self._executor = executor
+        self._grace_seconds = grace_seconds
+        self._unknown_since: dict[str, float] = {}
+
+    def clear(self) -> None:
+        """One look. Raises `StoreUnavailable`."""
+        leftovers = [seen for seen in self._executor.list() if not self._attempts.is_live(seen.attempt)]
+        unknown = {seen.attempt for seen in leftovers if not self._has_run(seen.attempt)}
+        now = time.monotonic()
+        self._unknown_since = {name: self._unknown_since.get(name, now) for name in unknown}
+        for seen in leftovers:
+            since = self._unknown_since.get(seen.attempt)
+            record = self._attempts.record(seen.attempt)
+            match fate_of(seen, record, None if since is None else now - since, self._grace_seconds):
+                case Fate.CANCEL:
+                    self._executor.cancel(seen.attempt)
+                case Fate.FORGET:
+                    self._forget(seen.attempt)
+                case Fate.LEAVE:
+                    pass
+
+    def _has_run(self, attempt: str) -> bool:
+        try:
+            self._store.state(run_of_attempt(attempt))
+        except RunNotFound:
+            return False
+        return True
+
+    def _forget(self, attempt: str) -> None:
+        try:
+            self._executor.remove(attempt)
+        except AttemptBusy:
+            # Its sidecar is about to end; the next round finds it again.
+            log.debug("attempt_not_settled", attempt=attempt)
+        else:
+            log.info("attempt_forgotten", attempt=attempt)
+            reach("controller.forgotten")

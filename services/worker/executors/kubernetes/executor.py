@@ -1,0 +1,297 @@
+"""`Executor` over Kubernetes Jobs. What it knows, it reads from what is watched; it asks the cluster only to change it.
+
+An attempt costs two requests, its Job and its Secret; Jobs are deleted many at a time. All state is in the cluster, so
+executors may die and be replaced at any line, and two of them at once make no second Job.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from services.core.errors import BadRequest, Conflict
+from services.core.faults import reach
+from services.core.pools import Pools
+from services.core.records import Diagnosis, Stage
+from services.worker.executors import AttemptBusy, AttemptSpec, Held, Observed, Phase
+from services.worker.executors.kubernetes import manifest
+from services.worker.executors.kubernetes.case import Case
+from services.worker.executors.kubernetes.client import JOBS, PODS, SECRETS, Cluster, ClusterUnreachable, Json, Refused
+from services.worker.executors.kubernetes.denials import Denial, denial_of_status
+from services.worker.executors.kubernetes.diagnosis import diagnose
+from services.worker.executors.kubernetes.metrics import Metrics
+from services.worker.executors.kubernetes.namespace import Namespace
+from services.worker.executors.kubernetes.reading import cancel_time, container, is_finished, observe
+from services.worker.executors.kubernetes.stages import stage_of
+from services.worker.executors.kubernetes.valves import Limits, Valves
+
+log = structlog.get_logger()
+
+_SYNC_SECONDS = 10.0
+_LONGEST_NAME = 52
+_MOST_AT_ONCE = 50
+# A pod that should have ended by then is taken off its node, whatever it says.
+_FORCE_SLACK_SECONDS = 30.0
+_ASK_AGAIN_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class _Denied:
+    """What the cluster answered when the attempt was to be made, first `since` and not to be asked again `until`."""
+
+    denial: Denial
+    message: str
+    since: float
+    until: float
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        return self.denial.diagnosis(time.monotonic() - self.since, (self.message[:1000],))
+
+
+class KubernetesExecutor:
+    """`Executor` in one namespace of one cluster, which no other install uses. Threads may share it."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        pools: Pools,
+        terms: manifest.PodTerms,
+        limits: Limits,
+        metrics: Metrics,
+    ) -> None:
+        self._cluster = cluster
+        self._pools = pools
+        self._terms = terms
+        self._metrics = metrics
+        self._valves = Valves(limits, metrics)
+        self._namespace = Namespace(cluster)
+        self._lock = threading.Lock()
+        self._has_token: set[str] = set()
+        self._denied: dict[str, _Denied] = {}
+        self._held: dict[str, str] = {}
+        self._going: set[str] = set()
+        self._unsent: set[str] = set()
+
+    def start(self) -> None:
+        self._namespace.start()
+
+    def stop(self) -> None:
+        self._flush()
+        self._namespace.stop()
+        self._cluster.close()
+
+    def submit(self, spec: AttemptSpec) -> None:
+        """See `Executor`. Raises `Held` while a valve is closed or the cluster refuses, and `Conflict` where a Job of
+        that name does other work."""
+        if len(spec.attempt) > _LONGEST_NAME:
+            raise BadRequest(f"an attempt's name has at most {_LONGEST_NAME} characters", field="attempt")
+        self._settle_removal(spec.attempt)
+        denied = self._denied.get(spec.attempt)
+        if denied is not None and time.monotonic() < denied.until:
+            raise Held(denied.denial.summary)
+        try:
+            job = self._namespace.job(spec.attempt) or self._create(spec)
+            _check_same(spec, job)
+            self._give_token(spec, job)
+        except Refused as error:
+            self._deny(spec.attempt, error)
+            raise Held(str(error)) from error
+        except ClusterUnreachable as error:
+            raise Held(str(error)) from error
+        self._denied.pop(spec.attempt, None)
+        self._held.pop(spec.attempt, None)
+
+    def inspect(self, attempt: str) -> Observed:
+        """See `Executor`."""
+        if not self._namespace.is_seen(_SYNC_SECONDS):
+            return Observed(attempt, Phase.UNKNOWN, detail="the cluster does not answer")
+        with self._lock:
+            if attempt in self._going:
+                return Observed(attempt, Phase.ABSENT)
+        return self._look(attempt)
+
+    def cancel(self, attempt: str) -> None:
+        """See `Executor`. One request ends it at any stage: a suspended Job has no pods, and gets none."""
+        self._held.pop(attempt, None)
+        self._denied.pop(attempt, None)
+        job = self._namespace.job(attempt)
+        if job is None or self._look(attempt).phase.is_over:
+            return
+        try:
+            cancelled_at = cancel_time(job)
+            if cancelled_at is None:
+                self._suspend(attempt, job)
+            else:
+                self._force(attempt, cancelled_at)
+        except (Refused, ClusterUnreachable) as error:
+            # Asked again in the next round.
+            log.warning("cancel_not_sent", attempt=attempt, why=str(error))
+
+    def list(self) -> Sequence[Observed]:
+        """See `Executor`. Also sends the removals since the last call."""
+        self._flush()
+        if not self._namespace.is_seen(_SYNC_SECONDS):
+            return []
+        self._namespace.tidy()
+        with self._lock:
+            self._going &= self._namespace.attempts()
+            self._has_token &= self._namespace.attempts()
+            shown = sorted(self._namespace.attempts() - self._going)
+        return [self._look(attempt) for attempt in shown]
+
+    def remove(self, attempt: str) -> None:
+        """See `Executor`. The Job goes with the next `list`, together with others."""
+        if attempt not in self._namespace.attempts():
+            return
+        seen = self.inspect(attempt)
+        if not seen.phase.is_over or self._is_shipping(attempt):
+            raise AttemptBusy(f"attempt {attempt} is {seen.phase}; cancel it or wait before removing it")
+        with self._lock:
+            self._going.add(attempt)
+            self._unsent.add(attempt)
+            is_full = len(self._unsent) >= _MOST_AT_ONCE
+        if is_full:
+            self._flush()
+
+    def _look(self, attempt: str) -> Observed:
+        """The attempt as what is watched shows it, with where it stands and what is wrong with it."""
+        now = time.time()
+        job, pod = self._namespace.job(attempt), self._namespace.pod(attempt)
+        body, is_gone = (pod.body, pod.is_gone) if pod else (None, False)
+        seen = observe(attempt, job, body, is_gone, now)
+        if seen.phase is Phase.ABSENT:
+            return self._waiting(attempt, seen)
+        events = self._namespace.events(attempt)
+        case = Case(now, job, body, events, seen.exit, is_gone, cancel_time(job))
+        diagnosis = diagnose(case)
+        stage, detail = stage_of(case, diagnosis)
+        tended = seen.phase is not Phase.STARTING or self._is_tended(attempt, body)
+        return replace(seen, tended=tended, stage=stage, detail=detail, diagnosis=diagnosis)
+
+    def _waiting(self, attempt: str, seen: Observed) -> Observed:
+        """What is not in the cluster because we, or it, would not have it yet."""
+        denied, held = self._denied.get(attempt), self._held.get(attempt)
+        if denied is None and held is None:
+            return seen
+        diagnosis = denied.diagnosis if denied else None
+        detail = diagnosis.summary if diagnosis else held or ""
+        return Observed(attempt, Phase.STARTING, tended=False, stage=Stage.QUEUED, detail=detail, diagnosis=diagnosis)
+
+    def _deny(self, attempt: str, error: Refused) -> None:
+        now = time.monotonic()
+        before = self._denied.get(attempt)
+        denial = denial_of_status(error.status, error.said)
+        since = before.since if before and before.denial.code == denial.code else now
+        self._denied[attempt] = _Denied(denial, error.message, since, now + _ASK_AGAIN_SECONDS)
+        log.warning("job_refused", attempt=attempt, why=str(error))
+
+    def _is_tended(self, attempt: str, pod: Json | None) -> bool:
+        """Whether the token is where the pod waits for it: who made the Job may have died before the Secret."""
+        if attempt in self._has_token:
+            return True
+        laying = container(pod, manifest.LAY).get("state") or {} if pod else {}
+        return "running" in laying or "terminated" in laying
+
+    def _is_shipping(self, attempt: str) -> bool:
+        """Whether the sidecar is still at work."""
+        pod = self._namespace.pod(attempt)
+        state = container(pod.body, manifest.RUNNER).get("state") or {} if pod and not pod.is_gone else {}
+        return "running" in state
+
+    def _create(self, spec: AttemptSpec) -> Json:
+        """Make the Job, or find the one that is there."""
+        tenant = manifest.label(spec.tenant)
+        pool = self._pools.named(spec.pool)
+        if pool is None:
+            raise Held(f"there is no pool named {spec.pool!r} any more: put it back into the pools file")
+        held = self._valves.enter(tenant, self._in_flight)
+        if held is not None:
+            self._held[spec.attempt] = held
+            raise Held(held)
+        try:
+            body = manifest.job(spec, pool, self._terms)
+            job = self._cluster.create(JOBS, body)
+            self._metrics.created.inc()
+            log.info("job_created", attempt=spec.attempt, pool=spec.pool)
+            reach("executor.job_created")
+        except Refused as error:
+            found = self._cluster.get(JOBS, spec.attempt) if error.is_there else None
+            if found is None:
+                raise
+            job = found
+        finally:
+            self._valves.leave(tenant)
+        self._namespace.jobs.put(job)
+        return job
+
+    def _give_token(self, spec: AttemptSpec, job: Json) -> None:
+        if spec.attempt in self._has_token or is_finished(job) or cancel_time(job) is not None:
+            return
+        try:
+            self._cluster.create(SECRETS, manifest.secret(spec, job["metadata"]["uid"]))
+            reach("executor.secret_created")
+        except Refused as error:
+            if not error.is_there:
+                raise
+        self._has_token.add(spec.attempt)
+
+    def _in_flight(self) -> Iterator[str]:
+        for kept in self._namespace.jobs.all():
+            if not is_finished(kept.body):
+                yield kept.body["metadata"]["labels"].get(manifest.TENANT, "")
+
+    def _suspend(self, attempt: str, job: Json) -> None:
+        if manifest.QUEUE in job["metadata"]["labels"]:
+            # Kueue lets a suspended Job of its queue start again.
+            self._cluster.delete(JOBS, attempt, propagation="Foreground")
+            return
+        annotations = {manifest.CANCELLED_AT: f"{time.time():.3f}"}
+        body = self._cluster.patch(JOBS, attempt, {"metadata": {"annotations": annotations}, "spec": {"suspend": True}})
+        if body is not None:
+            self._namespace.jobs.put(body)
+        log.info("job_cancelled", attempt=attempt)
+
+    def _force(self, attempt: str, cancelled_at: float) -> None:
+        pod = self._namespace.pod(attempt)
+        if pod is None or pod.is_gone:
+            return
+        grace = pod.body["spec"].get("terminationGracePeriodSeconds", 0)
+        if time.time() > cancelled_at + grace + _FORCE_SLACK_SECONDS:
+            self._cluster.delete(PODS, pod.body["metadata"]["name"], grace=0)
+            log.warning("pod_forced", attempt=attempt)
+
+    def _settle_removal(self, attempt: str) -> None:
+        """A name that was removed is free once the Job is gone from the cluster."""
+        with self._lock:
+            if attempt not in self._going:
+                return
+        self._flush()
+        if attempt in self._namespace.attempts():
+            raise Held("the Job of that name is being deleted")
+        with self._lock:
+            self._going.discard(attempt)
+
+    def _flush(self) -> None:
+        with self._lock:
+            names = sorted(self._unsent)
+            self._unsent.clear()
+        while names:
+            batch, names = names[:_MOST_AT_ONCE], names[_MOST_AT_ONCE:]
+            try:
+                self._cluster.delete_all(JOBS, f"{manifest.ATTEMPT} in ({','.join(batch)})")
+                self._metrics.removed.inc(len(batch))
+                reach("executor.jobs_removed")
+            except (Refused, ClusterUnreachable) as error:
+                log.warning("jobs_not_removed", count=len(batch), why=str(error))
+                with self._lock:
+                    self._unsent.update(batch)
+                    names = []
+
+
+def _check_same(spec: AttemptSpec, job: Json) -> None:
+    found = (job["metadata"].get("annotations") or {}).get(manifest.SPEC_HASH)
+    if found != manifest.spec_sha256(spec):
+        raise Conflict(f"a Job named {spec.attempt} is there, and it does other work; remove it or use another name")

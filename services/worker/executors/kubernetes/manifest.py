@@ -1,0 +1,274 @@
+"""An attempt as Kubernetes objects: the Job and the Secret with its token. Pure; nothing here asks the cluster.
+
+The pod has three containers over shared volumes: `lay` puts the shim and the attempt's files in place, `runner` (a
+native sidecar) ships the log, `main` runs the user's program under the shim, in the step's own image. Nothing in the
+Job is secret. It meets the `restricted` pod security standard.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from services.core.pools import Pool, Toleration
+from services.worker.executors import AttemptSpec
+from services.worker.executors.environment import program_environment
+
+Manifest = dict[str, Any]
+
+RUN, STEP, ATTEMPT, TENANT = (f"cohort.dev/{name}" for name in ("run", "step", "attempt", "tenant"))
+SPEC_HASH = "cohort.dev/spec-sha256"
+CANCELLED_AT = "cohort.dev/cancelled-at"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+SELECTOR = f"{MANAGED_BY}=cohort"
+QUEUE = "kueue.x-k8s.io/queue-name"
+
+MAIN, LAY, RUNNER = "main", "lay", "runner"
+USER = 10001
+
+# What is left of the grace period once the program is dead belongs to the sidecar, which ships the rest of the log.
+DRAIN_SECONDS = 90
+# The shim ends the program at its deadline. The kubelet's own clock also counts the pulling of images and the laying of
+# files, and is there for a shim that cannot.
+DEADLINE_SLACK_SECONDS = 3600
+FINISHED_TTL_SECONDS = 24 * 3600
+
+_ROOT = "/cohort"
+_RT = f"{_ROOT}/rt"
+_SHIM = (f"{_RT}/ld.so", "--library-path", f"{_RT}/lib", f"{_RT}/python3", "-I", "-S", f"{_RT}/shim.py")
+_TERMINATION_LOG = "/dev/termination-log"
+_RUNNER_RESOURCES = {
+    "requests": {"cpu": "20m", "memory": "96Mi", "ephemeral-storage": "16Mi"},
+    "limits": {"memory": "384Mi", "ephemeral-storage": "256Mi"},
+}
+_SMALLEST_SHM_BYTES = 64 << 20
+_PLACES = {"tmp": "/tmp", "shm": "/dev/shm"}  # noqa: S108, mounts of the pod's own
+
+
+@dataclass(frozen=True)
+class PodTerms:
+    """What holds for every pod of an install. `image` runs steps that name none.
+
+    `disk_bytes` bounds all that an attempt keeps on its node: its log, its files, its outputs. `cpu` (cores) and
+    `memory_bytes` are for steps that do not say what they need.
+    """
+
+    runner_image: str
+    image: str
+    disk_bytes: int = 50 << 30
+    cpu: float = 1.0
+    memory_bytes: int = 4 << 30
+    pull_secrets: tuple[str, ...] = ()
+
+
+def job(spec: AttemptSpec, pool: Pool, terms: PodTerms) -> Manifest:
+    """The Job of an attempt. Made suspended where the pool has a queue: Kueue lets it start."""
+    labels = {MANAGED_BY: "cohort", RUN: spec.run, STEP: spec.step, ATTEMPT: spec.attempt, TENANT: label(spec.tenant)}
+    queue = {QUEUE: pool.queue} if pool.queue else {}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": spec.attempt,
+            "labels": {**labels, **queue},
+            "annotations": {SPEC_HASH: spec_sha256(spec)},
+        },
+        "spec": {
+            "backoffLimit": 0,
+            "completions": 1,
+            "parallelism": 1,
+            "suspend": bool(pool.queue),
+            "podReplacementPolicy": "Failed",
+            "ttlSecondsAfterFinished": FINISHED_TTL_SECONDS,
+            "podFailurePolicy": {
+                "rules": [{"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+            },
+            "template": {
+                "metadata": {"labels": labels, "annotations": _pod_annotations(pool)},
+                "spec": _pod(spec, pool, terms),
+            },
+        },
+    }
+
+
+def secret(spec: AttemptSpec, job_uid: str) -> Manifest:
+    """The token of an attempt, for `lay` and `runner` alone. Goes when its Job goes."""
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": spec.attempt, "uid": job_uid}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "Opaque",
+        "metadata": {"name": spec.attempt, "labels": {MANAGED_BY: "cohort"}, "ownerReferences": [owner]},
+        "stringData": {"token": spec.token.get_secret_value()},
+    }
+
+
+def spec_sha256(spec: AttemptSpec) -> str:
+    """What tells one attempt's work from another's of the same name: not how this version of Cohort writes it down."""
+    work = {
+        "attempt": spec.attempt,
+        "command": spec.command,
+        "snapshot": spec.snapshot,
+        "env": dict(spec.env),
+        "inputs": {step: [file.model_dump() for file in files] for step, files in spec.inputs.items()},
+        "image": spec.resources.image,
+    }
+    return hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()
+
+
+def label(value: str) -> str:
+    """`value` as a label's value: at most 63 characters, what labels may not hold replaced."""
+    kept = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_.") else "-" for letter in value)
+    return kept[:63].strip("-_.")
+
+
+def _pod_annotations(pool: Pool) -> Mapping[str, str]:
+    """Ask autoscalers not to move what would begin again elsewhere. Spot capacity goes when it goes."""
+    if pool.spot:
+        return {}
+    return {"karpenter.sh/do-not-disrupt": "true", "cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
+
+
+def _pod(spec: AttemptSpec, pool: Pool, terms: PodTerms) -> Manifest:
+    resources = _Needs.of(spec, pool, terms)
+    grace = math.ceil(spec.grace_seconds) + DRAIN_SECONDS
+    return {
+        "restartPolicy": "Never",
+        "activeDeadlineSeconds": math.ceil(spec.deadline_seconds) + DEADLINE_SLACK_SECONDS,
+        "terminationGracePeriodSeconds": grace,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "nodeSelector": dict(pool.node_selector),
+        "tolerations": [_toleration(one) for one in pool.tolerations],
+        "imagePullSecrets": [{"name": name} for name in terms.pull_secrets],
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "initContainers": [_lay(spec, terms), _runner(spec, terms)],
+        "containers": [_main(spec, terms, resources)],
+        "volumes": [
+            *({"name": name, "emptyDir": {}} for name in ("rt", "spool", "work", "in", "out", "checkpoint", "tmp")),
+            {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": str(resources.shm_bytes)}},
+            # Owned by root and the pod's group: the sidecar may read it, and the program's container has no such mount.
+            {"name": "token", "secret": {"secretName": spec.attempt, "defaultMode": 0o440}},
+        ],
+    }
+
+
+def _toleration(toleration: Toleration) -> Manifest:
+    fields = toleration.model_dump(by_alias=True)
+    return {name: value for name, value in fields.items() if value not in {None, ""}}
+
+
+def _lay(spec: AttemptSpec, terms: PodTerms) -> Manifest:
+    volumes = ("rt", "spool", "work", "in", "out", "checkpoint", "tmp", "token")
+    return {**_ours(LAY, ["lay"], spec, terms, volumes), "terminationMessagePolicy": "FallbackToLogsOnError"}
+
+
+def _runner(spec: AttemptSpec, terms: PodTerms) -> Manifest:
+    volumes = ("spool", "out", "checkpoint", "tmp", "token")
+    return {**_ours(RUNNER, [], spec, terms, volumes), "restartPolicy": "Always"}
+
+
+def _ours(name: str, args: list[str], spec: AttemptSpec, terms: PodTerms, volumes: tuple[str, ...]) -> Manifest:
+    """A container of the runner's image, which knows the directories under `/cohort` by itself."""
+    environment = {"COHORT_ATTEMPT": spec.attempt, "COHORT_API_URL": spec.api_url}
+    uid = {"name": "COHORT_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
+    return {
+        "name": name,
+        "image": terms.runner_image,
+        "args": args,
+        "env": [*_variables(environment), uid],
+        "resources": _RUNNER_RESOURCES,
+        "securityContext": _confined(),
+        "volumeMounts": [_mount(volume, read_only=volume == "token") for volume in volumes],
+    }
+
+
+def _main(spec: AttemptSpec, terms: PodTerms, resources: "_Needs") -> Manifest:
+    limits = ["--deadline-seconds", str(spec.deadline_seconds), "--grace-seconds", str(spec.grace_seconds)]
+    places = ["--spool", f"{_ROOT}/spool", "--cwd", f"{_ROOT}/work", "--termination-log", _TERMINATION_LOG]
+    environment = program_environment(spec, _ROOT)
+    return {
+        "name": MAIN,
+        "image": spec.resources.image or terms.image,
+        "command": [*_SHIM, *places, *limits, "--", *(_literal(word) for word in spec.command)],
+        "workingDir": f"{_ROOT}/work",
+        "env": _variables(environment),
+        "resources": resources.as_container(),
+        "securityContext": _confined(),
+        "terminationMessagePath": _TERMINATION_LOG,
+        "volumeMounts": [
+            _mount("rt", read_only=True),
+            *(_mount(volume) for volume in ("spool", "work", "in", "out", "checkpoint", "tmp", "shm")),
+        ],
+    }
+
+
+def _confined() -> Manifest:
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "runAsNonRoot": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def _mount(volume: str, *, read_only: bool = False) -> Manifest:
+    path = _PLACES.get(volume, f"{_ROOT}/{volume}")
+    return {"name": volume, "mountPath": path, **({"readOnly": True} if read_only else {})}
+
+
+def _variables(environment: Mapping[str, str]) -> list[Manifest]:
+    return [{"name": name, "value": _literal(value)} for name, value in environment.items()]
+
+
+def _literal(text: str) -> str:
+    """`text` as Kubernetes leaves it alone: it reads `$(NAME)` and `$$` in commands and values."""
+    return text.replace("$", "$$")
+
+
+@dataclass(frozen=True)
+class _Needs:
+    """What `main` asks for: cores, bytes, GPUs."""
+
+    cpu: float
+    has_cpu_limit: bool
+    memory_bytes: int
+    disk_bytes: int
+    shm_bytes: int
+    gpus: Mapping[str, str]
+
+    @classmethod
+    def of(cls, spec: AttemptSpec, pool: Pool, terms: PodTerms) -> "_Needs":
+        needs = spec.resources
+        memory = needs.memory or spec.memory_bytes or terms.memory_bytes
+        return cls(
+            cpu=needs.cpu or terms.cpu,
+            has_cpu_limit=needs.cpu is not None,
+            memory_bytes=memory,
+            disk_bytes=terms.disk_bytes,
+            shm_bytes=needs.shm or max(_SMALLEST_SHM_BYTES, memory // 2),
+            gpus={pool.gpu_resource: str(needs.gpus)} if needs.gpus else {},
+        )
+
+    def as_container(self) -> Manifest:
+        """Memory is asked for whole, so that nobody is killed for what a neighbour takes; disk is only bounded."""
+        cores = f"{math.ceil(self.cpu * 1000)}m"
+        limits = {"memory": str(self.memory_bytes), "ephemeral-storage": str(self.disk_bytes), **self.gpus}
+        return {
+            "requests": {
+                "cpu": cores,
+                "memory": str(self.memory_bytes),
+                "ephemeral-storage": str(min(self.disk_bytes, 1 << 30)),
+                **self.gpus,
+            },
+            "limits": {**limits, **({"cpu": cores} if self.has_cpu_limit else {})},
+        }

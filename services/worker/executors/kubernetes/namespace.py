@@ -1,0 +1,106 @@
+"""The Jobs and pods of the namespace as attempts: which there are, and the Job and the newest pod of each."""
+
+from typing import Any
+
+from services.worker.executors.kubernetes.client import EVENTS, JOBS, PODS, Cluster, Json
+from services.worker.executors.kubernetes.manifest import ATTEMPT, SELECTOR
+from services.worker.executors.kubernetes.watching import Kept, Watched
+
+# Short outages are not worth a word: a watch that ends is opened again.
+_BLIND_SECONDS = 2.0
+
+
+class Namespace:
+    """What is watched. Reading costs no request."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.jobs = Watched(cluster, JOBS, SELECTOR, trim_job, _attempt)
+        self.pods = Watched(cluster, PODS, SELECTOR, trim_pod, _attempt, keeps_gone=True)
+        # Kept for people and diagnoses: nothing waits for them, and a cluster that refuses them is seen all the same.
+        self._events = Watched(cluster, EVENTS, "", trim_event, _about)
+
+    def start(self) -> None:
+        for watched in (self.jobs, self.pods, self._events):
+            watched.start()
+
+    def stop(self) -> None:
+        for watched in (self.jobs, self.pods, self._events):
+            watched.stop()
+
+    def is_seen(self, seconds: float) -> bool:
+        """Whether what is here can be relied on now; waits for the first list."""
+        return all(
+            watched.await_sync(seconds) and watched.blind_seconds < _BLIND_SECONDS for watched in (self.jobs, self.pods)
+        )
+
+    def attempts(self) -> set[str]:
+        """Every attempt with a Job, or with a pod that is still there."""
+        return self.jobs.groups() | self.pods.groups()
+
+    def job(self, attempt: str) -> Json | None:
+        return next((kept.body for kept in self.jobs.of(attempt)), None)
+
+    def pod(self, attempt: str) -> Kept | None:
+        """The newest."""
+        return max(self.pods.of(attempt), key=_created, default=None)
+
+    def events(self, attempt: str) -> list[Json]:
+        """What the cluster said about the attempt's Job and its newest pod, oldest first."""
+        pod = self.pod(attempt)
+        names = [attempt, *([pod.body["metadata"]["name"]] if pod else [])]
+        found = [kept.body for name in names for kept in self._events.of(name)]
+        return sorted(found, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
+
+    def tidy(self) -> None:
+        """Forget what belongs to attempts that are gone from the cluster."""
+        there = self.attempts()
+        self.pods.forget_but(there)
+        self._events.forget_but(there | {kept.body["metadata"]["name"] for kept in self.pods.all()})
+
+
+def trim_job(body: Json) -> Json:
+    """What is read of a Job."""
+    return {
+        "metadata": _metadata(body),
+        "spec": {"suspend": body["spec"].get("suspend", False)},
+        "status": body.get("status", {}),
+    }
+
+
+def trim_pod(body: Json) -> Json:
+    """What is read of a pod."""
+    spec = body["spec"]
+    wanted = ("nodeName", "nodeSelector", "schedulingGates", "terminationGracePeriodSeconds")
+    containers = [
+        {"name": one["name"], "image": one["image"], "resources": one.get("resources", {})}
+        for one in spec["containers"]
+    ]
+    return {
+        "metadata": _metadata(body),
+        "spec": {**{name: spec[name] for name in wanted if name in spec}, "containers": containers},
+        "status": body.get("status", {}),
+    }
+
+
+def trim_event(body: Json) -> Json:
+    """What is read of an event."""
+    wanted = ("type", "reason", "message", "count", "firstTimestamp", "lastTimestamp", "eventTime", "involvedObject")
+    return {"metadata": _metadata(body), **{name: body[name] for name in wanted if name in body}}
+
+
+def _metadata(body: Json) -> dict[str, Any]:
+    times = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
+    wanted = ("name", "uid", "resourceVersion", "labels", "annotations", *times)
+    return {name: body["metadata"][name] for name in wanted if name in body["metadata"]}
+
+
+def _created(kept: Kept) -> str:
+    return str(kept.body["metadata"]["creationTimestamp"])
+
+
+def _attempt(body: Json) -> str:
+    return str(body["metadata"].get("labels", {}).get(ATTEMPT, ""))
+
+
+def _about(event: Json) -> str:
+    return str(event["involvedObject"].get("name", ""))

@@ -1,0 +1,1 @@
+"""Tests on the cluster that KUBECONFIG names. `make test-cluster` runs them; `.ci/cluster` brings one up."""

@@ -1,0 +1,178 @@
+"""What is sent to the cluster for an attempt: valid for every supported version, restricted, and without a secret."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import kubernetes_validate
+import pytest
+from pydantic import SecretStr
+
+from services.core.pools import Pool, Toleration
+from services.core.records import FileRef
+from services.core.resources import Resources
+from services.core.workspace import EMPTY
+from services.worker.executors import AttemptSpec
+from services.worker.executors.kubernetes import manifest
+from services.worker.executors.kubernetes.manifest import PodTerms
+
+MINORS = ("1.31", "1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
+TOKEN = "token-that-nobody-else-may-see"
+TERMS = PodTerms(runner_image="cohort/runner:1", image="docker.io/library/python:3.11", pull_secrets=("registry",))
+CPU = Pool(name="cpu")
+SPOT = Pool(
+    name="spot",
+    node_selector={"cohort.dev/pool": "spot"},
+    tolerations=(
+        Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule"),
+        Toleration(operator="Exists"),
+    ),
+    gpus_per_node=8,
+    gpu_memory=80 << 30,
+    spot=True,
+    queue="team",
+)
+SPEC = AttemptSpec(
+    attempt="rk3v9x2m4q8aa-train-1",
+    run="rk3v9x2m4q8aa",
+    step="train",
+    number=1,
+    tenant="acme",
+    command=("sh", "-c", "kill -TERM $$; echo $(HOME) $HOME"),
+    snapshot=EMPTY,
+    deadline_seconds=1000.5,
+    grace_seconds=9.5,
+    api_url="http://cohort-api:8470",
+    token=SecretStr(TOKEN),
+    env={"LEARNING_RATE": "0.1", "PRICE": "$$5 $(HOME)"},
+    inputs={"prepare": [FileRef(path="x.csv", sha256="0" * 64, size=3)]},
+    pool="cpu",
+)
+GPUS = replace(
+    SPEC, pool="spot", resources=Resources(gpus=2, cpu=7.5, memory=64 << 30, shm=8 << 30, image="a/b@sha256:1")
+)
+EVERY = [(SPEC, CPU), (GPUS, SPOT)]
+
+
+def pod_of(spec: AttemptSpec, pool: Pool = CPU) -> dict[str, Any]:
+    return dict(manifest.job(spec, pool, TERMS)["spec"]["template"]["spec"])
+
+
+def container(pod: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(one for one in [*pod["containers"], *pod["initContainers"]] if one["name"] == name)
+
+
+@pytest.mark.parametrize("minor", MINORS)
+@pytest.mark.parametrize(("spec", "pool"), EVERY)
+def test_every_supported_version_takes_it_strictly(spec: AttemptSpec, pool: Pool, minor: str) -> None:
+    kubernetes_validate.validate(manifest.job(spec, pool, TERMS), minor, strict=True)
+    kubernetes_validate.validate(manifest.secret(spec, "uid"), minor, strict=True)
+
+
+@pytest.mark.parametrize(("spec", "pool"), EVERY)
+def test_a_job_holds_no_secret_and_only_our_own_containers_see_the_token(spec: AttemptSpec, pool: Pool) -> None:
+    assert TOKEN not in json.dumps(manifest.job(spec, pool, TERMS))
+    pod = pod_of(spec, pool)
+    mounts = {
+        one["name"]: {mount["name"] for mount in one["volumeMounts"]}
+        for one in [*pod["containers"], *pod["initContainers"]]
+    }
+    assert {name for name, volumes in mounts.items() if "token" in volumes} == {"lay", "runner"}
+    assert "COHORT_API_URL" not in {variable["name"] for variable in container(pod, "main")["env"]}
+
+
+@pytest.mark.parametrize(("spec", "pool"), EVERY)
+def test_a_pod_meets_the_restricted_standard(spec: AttemptSpec, pool: Pool) -> None:
+    pod = pod_of(spec, pool)
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert not pod["automountServiceAccountToken"]
+    for one in [*pod["containers"], *pod["initContainers"]]:
+        assert one["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+    assert {kind for volume in pod["volumes"] for kind in volume} == {"name", "emptyDir", "secret"}
+
+
+def test_the_cluster_never_runs_an_attempt_twice() -> None:
+    spec = manifest.job(SPEC, CPU, TERMS)["spec"]
+    assert (spec["backoffLimit"], spec["parallelism"], spec["completions"]) == (0, 1, 1)
+    assert spec["podReplacementPolicy"] == "Failed"
+    assert spec["podFailurePolicy"]["rules"] == [
+        {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+    ]
+    assert spec["template"]["spec"]["restartPolicy"] == "Never"
+
+
+def test_commands_and_values_reach_the_program_as_they_were_written() -> None:
+    main = container(pod_of(SPEC), "main")
+    assert main["command"][-3:] == ["sh", "-c", "kill -TERM $$$$; echo $$(HOME) $$HOME"]
+    assert {"name": "PRICE", "value": "$$$$5 $$(HOME)"} in main["env"]
+
+
+def test_the_shim_runs_the_command_with_its_own_interpreter_and_its_times() -> None:
+    command = container(pod_of(SPEC), "main")["command"]
+    assert command[:3] == ["/cohort/rt/ld.so", "--library-path", "/cohort/rt/lib"]
+    assert command[command.index("--deadline-seconds") + 1] == "1000.5"
+    assert command[command.index("--grace-seconds") + 1] == "9.5"
+
+
+def test_a_pool_says_where_and_a_step_says_how_much() -> None:
+    pod = pod_of(GPUS, SPOT)
+    assert pod["nodeSelector"] == {"cohort.dev/pool": "spot"}
+    assert pod["tolerations"][0] == {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+    main = container(pod, "main")
+    assert main["image"] == "a/b@sha256:1"
+    assert main["resources"]["limits"]["nvidia.com/gpu"] == "2"
+    assert main["resources"]["limits"]["cpu"] == "7500m"
+    assert main["resources"]["requests"]["memory"] == main["resources"]["limits"]["memory"] == str(64 << 30)
+    shm = next(volume for volume in pod["volumes"] if volume["name"] == "shm")
+    assert shm["emptyDir"] == {"medium": "Memory", "sizeLimit": str(8 << 30)}
+
+
+def test_a_step_that_says_nothing_gets_what_the_install_gives() -> None:
+    main = container(pod_of(SPEC), "main")
+    assert main["image"] == TERMS.image
+    assert main["resources"]["limits"] == {"memory": str(4 << 30), "ephemeral-storage": str(50 << 30)}
+    assert main["resources"]["requests"]["cpu"] == "1000m"
+
+
+def test_the_kubelet_waits_for_the_program_and_then_for_its_log() -> None:
+    pod = pod_of(SPEC)
+    assert pod["terminationGracePeriodSeconds"] == 10 + manifest.DRAIN_SECONDS
+    assert pod["activeDeadlineSeconds"] == 1001 + manifest.DEADLINE_SLACK_SECONDS
+
+
+def test_where_there_is_a_queue_the_job_waits_for_kueue() -> None:
+    queued, free = manifest.job(GPUS, SPOT, TERMS), manifest.job(SPEC, CPU, TERMS)
+    assert (queued["spec"]["suspend"], queued["metadata"]["labels"][manifest.QUEUE]) == (True, "team")
+    assert (free["spec"]["suspend"], manifest.QUEUE in free["metadata"]["labels"]) == (False, False)
+
+
+def test_capacity_that_is_ours_to_keep_is_not_moved_by_autoscalers() -> None:
+    template = manifest.job(SPEC, CPU, TERMS)["spec"]["template"]
+    assert template["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"] == "true"
+    assert manifest.job(GPUS, SPOT, TERMS)["spec"]["template"]["metadata"]["annotations"] == {}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"command": ("true",)}, {"env": {}}, {"snapshot": "other"}, {"inputs": {}}, {"resources": Resources(image="x")}],
+)
+def test_other_work_has_another_hash(changes: dict[str, Any]) -> None:
+    assert manifest.spec_sha256(replace(SPEC, **changes)) != manifest.spec_sha256(SPEC)
+
+
+def test_the_same_work_has_the_same_hash_whoever_asks_and_when() -> None:
+    again = replace(SPEC, token=SecretStr("another"), api_url="http://moved", env=dict(reversed(SPEC.env.items())))
+    assert manifest.spec_sha256(again) == manifest.spec_sha256(SPEC)
+
+
+@pytest.mark.parametrize(
+    ("tenant", "label"), [("acme", "acme"), ("Ünï & co.", "n----co"), ("x" * 80, "x" * 63), ("a/b:c", "a-b-c")]
+)
+def test_any_tenant_has_a_label(tenant: str, label: str) -> None:
+    assert manifest.label(tenant) == label
