@@ -30,6 +30,7 @@ from services.worker.executors.kubernetes.valves import Limits, Valves
 log = structlog.get_logger()
 
 _SYNC_SECONDS = 10.0
+_TOLD_AFTER_SECONDS = 30.0
 _LONGEST_NAME = 52
 _MOST_AT_ONCE = 50
 # A pod that should have ended by then is taken off its node, whatever it says.
@@ -107,7 +108,9 @@ class KubernetesExecutor:
     def inspect(self, attempt: str) -> Observed:
         """See `Executor`."""
         if not self._namespace.is_seen(_SYNC_SECONDS):
-            return Observed(attempt, Phase.UNKNOWN, detail="the cluster does not answer")
+            # A short silence is nothing to tell of.
+            stage = Stage.UNKNOWN if self._namespace.blind_seconds > _TOLD_AFTER_SECONDS else None
+            return Observed(attempt, Phase.UNKNOWN, stage=stage, detail="the cluster does not answer")
         with self._lock:
             if attempt in self._going:
                 return Observed(attempt, Phase.ABSENT)
@@ -165,7 +168,8 @@ class KubernetesExecutor:
         if seen.phase is Phase.ABSENT:
             return self._waiting(attempt, seen)
         events = self._namespace.events(attempt)
-        case = Case(now, job, body, events, seen.exit, is_gone, cancel_time(job))
+        moves_on = job is not None and manifest.MOVES_ON in (job["metadata"].get("annotations") or {})
+        case = Case(now, job, body, events, seen.exit, is_gone, cancel_time(job), moves_on)
         diagnosis = diagnose(case)
         stage, detail = stage_of(case, diagnosis)
         tended = seen.phase is not Phase.STARTING or self._is_tended(attempt, body)

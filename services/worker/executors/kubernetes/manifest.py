@@ -21,6 +21,7 @@ Manifest = dict[str, Any]
 RUN, STEP, ATTEMPT, TENANT = (f"cohort.dev/{name}" for name in ("run", "step", "attempt", "tenant"))
 SPEC_HASH = "cohort.dev/spec-sha256"
 CANCELLED_AT = "cohort.dev/cancelled-at"
+MOVES_ON = "cohort.dev/moves-on"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 SELECTOR = f"{MANAGED_BY}=cohort"
 QUEUE = "kueue.x-k8s.io/queue-name"
@@ -73,7 +74,7 @@ def job(spec: AttemptSpec, pool: Pool, terms: PodTerms) -> Manifest:
         "metadata": {
             "name": spec.attempt,
             "labels": {**labels, **queue},
-            "annotations": {SPEC_HASH: spec_sha256(spec)},
+            "annotations": {SPEC_HASH: spec_sha256(spec), **({MOVES_ON: "true"} if spec.has_another_pool else {})},
         },
         "spec": {
             "backoffLimit": 0,

@@ -33,6 +33,11 @@ class Namespace:
             watched.await_sync(seconds) and watched.blind_seconds < _BLIND_SECONDS for watched in (self.jobs, self.pods)
         )
 
+    @property
+    def blind_seconds(self) -> float:
+        """For how long what is here has not been known to be current; 0 while it is."""
+        return max(self.jobs.blind_seconds, self.pods.blind_seconds)
+
     def attempts(self) -> set[str]:
         """Every attempt with a Job, or with a pod that is still there."""
         return self.jobs.groups() | self.pods.groups()

@@ -152,6 +152,12 @@ def test_where_there_is_a_queue_the_job_waits_for_kueue() -> None:
     assert (free["spec"]["suspend"], manifest.QUEUE in free["metadata"]["labels"]) == (False, False)
 
 
+def test_a_job_says_whether_its_attempt_may_move_on_to_another_pool() -> None:
+    assert manifest.MOVES_ON not in manifest.job(SPEC, CPU, TERMS)["metadata"]["annotations"]
+    moving = manifest.job(replace(SPEC, has_another_pool=True), CPU, TERMS)
+    assert moving["metadata"]["annotations"][manifest.MOVES_ON] == "true"
+
+
 def test_capacity_that_is_ours_to_keep_is_not_moved_by_autoscalers() -> None:
     template = manifest.job(SPEC, CPU, TERMS)["spec"]["template"]
     assert template["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"] == "true"
