@@ -17,14 +17,11 @@ from services.core.pools import Pools
 from services.core.records import Diagnosis, Stage
 from services.worker.executors import AttemptBusy, AttemptSpec, Held, Observed, Phase
 from services.worker.executors.kubernetes import manifest
-from services.worker.executors.kubernetes.case import Case
 from services.worker.executors.kubernetes.client import JOBS, PODS, SECRETS, Cluster, ClusterUnreachable, Json, Refused
 from services.worker.executors.kubernetes.denials import Denial, denial_of_status
-from services.worker.executors.kubernetes.diagnosis import diagnose
 from services.worker.executors.kubernetes.metrics import Metrics
 from services.worker.executors.kubernetes.namespace import Namespace
-from services.worker.executors.kubernetes.reading import cancel_time, container, is_finished, observe
-from services.worker.executors.kubernetes.stages import stage_of
+from services.worker.executors.kubernetes.reading import cancel_time, container, explained, is_finished, observe
 from services.worker.executors.kubernetes.valves import Limits, Valves
 
 log = structlog.get_logger()
@@ -167,13 +164,8 @@ class KubernetesExecutor:
         seen = observe(attempt, job, body, is_gone, now)
         if seen.phase is Phase.ABSENT:
             return self._waiting(attempt, seen)
-        events = self._namespace.events(attempt)
-        moves_on = job is not None and manifest.MOVES_ON in (job["metadata"].get("annotations") or {})
-        case = Case(now, job, body, events, seen.exit, is_gone, cancel_time(job), moves_on)
-        diagnosis = diagnose(case)
-        stage, detail = stage_of(case, diagnosis)
-        tended = seen.phase is not Phase.STARTING or self._is_tended(attempt, body)
-        return replace(seen, tended=tended, stage=stage, detail=detail, diagnosis=diagnosis)
+        seen = explained(seen, job, body, self._namespace.events(attempt), is_gone, now)
+        return replace(seen, tended=seen.phase is not Phase.STARTING or self._is_tended(attempt, body))
 
     def _waiting(self, attempt: str, seen: Observed) -> Observed:
         """What is not in the cluster because we, or it, would not have it yet."""

@@ -4,14 +4,18 @@ How the program ended is what its shim left in the pod's status. Where the shim 
 the memory limit, evicted, its node gone), the status itself has to do; it never says what only the shim can know.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
 from services.runner.spool import ExitReason, ExitRecord
 from services.worker.executors import Observed, Phase
-from services.worker.executors.kubernetes.case import seconds
-from services.worker.executors.kubernetes.manifest import CANCELLED_AT, MAIN
+from services.worker.executors.kubernetes.case import Case, seconds
+from services.worker.executors.kubernetes.diagnosis import diagnose
+from services.worker.executors.kubernetes.manifest import CANCELLED_AT, MAIN, MOVES_ON
+from services.worker.executors.kubernetes.stages import stage_of
 
 Json = dict[str, Any]
 
@@ -30,6 +34,17 @@ def observe(attempt: str, job: Json | None, pod: Json | None, is_pod_gone: bool,
     if job is None:
         return Observed(attempt, Phase.ABSENT)
     return _of_job(attempt, job, cancelled_at)
+
+
+def explained(
+    seen: Observed, job: Json | None, pod: Json | None, events: Sequence[Json], is_pod_gone: bool, now: float
+) -> Observed:
+    """The attempt with where it stands and what is wrong with it."""
+    moves_on = MOVES_ON in ((job or {}).get("metadata", {}).get("annotations") or {})
+    case = Case(now, job, pod, events, seen.exit, is_pod_gone, cancel_time(job), moves_on)
+    diagnosis = diagnose(case)
+    stage, detail = stage_of(case, diagnosis)
+    return replace(seen, stage=stage, detail=detail, diagnosis=diagnosis)
 
 
 def cancel_time(job: Json | None) -> float | None:
