@@ -23,6 +23,7 @@ from services.core.keys import Keys
 from services.core.ledger import Ledger
 from services.core.logs import LogStore
 from services.core.payload import Payloads
+from services.core.pools import Pools
 from services.core.redaction import Redactor
 from services.core.redis import connect
 from services.core.settings import WorkerSettings
@@ -56,7 +57,7 @@ def build_engine(settings: WorkerSettings, keeper: LeaseKeeper, store: RunStore,
         logs=LogStore(store.client, store.keys, artifacts),
         ledger=ledger,
         shell=shell,
-        step_price_per_hour=settings.local_price_per_hour,
+        pools=Pools.of(settings),
     )
     redactor = Redactor([settings.model_api_key.get_secret_value()])
     turn = ModelTurn(model, TOOLS, ledger, workspace, redactor, settings.model_max_tokens, settings.model_retry_seconds)
@@ -86,7 +87,7 @@ def build_model(settings: WorkerSettings) -> Model:
 
 
 def serve(settings: WorkerSettings) -> None:
-    """Run until SIGTERM."""
+    """Run until SIGTERM. Raises `BadRequest` when the pools file is wrong."""
     # Celery warns of root because of pickle, which nothing here accepts; who runs us is the operator's decision.
     warnings.simplefilter("ignore", SecurityWarning)
     app = celery_app(settings.broker_url)

@@ -128,3 +128,11 @@ def test_without_a_file_there_is_one_pool_without_gpus() -> None:
 )
 def test_an_attempt_costs_the_price_of_each_gpu_on_each_node(resources: Resources, dollars: int) -> None:
     assert microdollars(1.5, resources, 2 * 3600) == dollars * 1_000_000
+
+
+def test_the_example_in_the_documents_is_a_file_that_loads(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "pools.md"
+    path = tmp_path / "pools.yaml"
+    path.write_text(page.read_text().split("```yaml\n")[1].split("```")[0])
+
+    assert [pool.name for pool in Pools.load(path).pools] == ["cpu", "a100-spot"]

@@ -13,6 +13,7 @@ from services.core.attempts import AttemptStore
 from services.core.keys import Keys
 from services.core.ledger import Ledger
 from services.core.logs import LogStore
+from services.core.pools import Pools
 from services.core.redis import Client
 from services.core.store import RunStore
 from services.core.workspace import Workspace
@@ -39,7 +40,7 @@ def desk(artifacts: ArtifactStore, workspace: Workspace, client: Client, keys: K
         logs=LogStore(client, keys, artifacts),
         ledger=Ledger(client),
         shell=Shell(tmp_path / "runs", workspace),
-        step_price_per_hour=0.0,
+        pools=Pools.local(),
     )
 
 

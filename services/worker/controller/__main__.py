@@ -28,7 +28,10 @@ from services.worker.executors.chosen import executor_of
 
 
 def main() -> int:
-    """Exit code 2 when the settings are wrong."""
+    """Exit code 2 when the settings or the pools file are wrong."""
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
     try:
         settings = load(ControllerSettings)
         configure("controller", settings.log_level, settings.log_format)
@@ -36,9 +39,6 @@ def main() -> int:
     except BadRequest as error:
         print(f"cohort controller: {error}", file=sys.stderr)
         return 2
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
     controller.run(stopped)
     return 0
 
@@ -49,14 +49,14 @@ def build(settings: ControllerSettings) -> Controller:
     keys, artifacts = Keys(settings.shards), ArtifactStore(settings.artifact_url)
     store, logs = (RunStore(client, keys, Payloads(artifacts)), LogStore(client, keys, artifacts))
     hints = CeleryHints(celery_app(settings.broker_url))
-    registry = CollectorRegistry()
-    executor = executor_of(settings, artifacts, Pools.of(settings), registry)
+    registry, pools = CollectorRegistry(), Pools.of(settings)
+    executor = executor_of(settings, artifacts, pools, registry)
     terms = Terms(
         api_url=settings.api_url,
         runner_secret=settings.runner_secret.get_secret_value(),
         grace_seconds=settings.cancel_grace_seconds,
         finish_seconds=settings.finish_seconds,
-        price_per_hour=settings.local_price_per_hour,
+        pools=pools,
         orphan_seconds=settings.orphan_seconds,
     )
     attempts = AttemptStore(client, keys)

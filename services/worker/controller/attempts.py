@@ -20,13 +20,14 @@ from services.core.keys import run_of_attempt, step_of_attempt
 from services.core.ledger import Ledger
 from services.core.lifecycle import Status
 from services.core.logs import LogStore
+from services.core.pools import Pools
 from services.core.records import MICRODOLLARS, Attempt, RunState
 from services.core.store import Draft, RunStore
 from services.core.tokens import issue
 from services.worker.controller import verdict as do
 from services.worker.controller.clearing import Clearing
 from services.worker.controller.progress import progress_of
-from services.worker.controller.retries import retry_of
+from services.worker.controller.retries import has_another_pool, retry_of
 from services.worker.executors import AttemptSpec, Executor, Held, Observed
 
 log = structlog.get_logger()
@@ -36,13 +37,13 @@ _TOKEN_SLACK_SECONDS = 24 * 3600.0
 
 @dataclass(frozen=True)
 class Terms:
-    """What every attempt is run under. Prices are dollars an hour."""
+    """What every attempt is run under."""
 
     api_url: str
     runner_secret: str
     grace_seconds: float
     finish_seconds: float
-    price_per_hour: float
+    pools: Pools
     orphan_seconds: float = 60.0
 
 
@@ -135,6 +136,7 @@ class Reconciler:
             restores=attempt.restores,
             resources=attempt.resources,
             pool=attempt.pool,
+            has_another_pool=has_another_pool(state.steps[step], attempt, self.terms.pools),
             api_url=self.terms.api_url,
             token=SecretStr(issue(self.terms.runner_secret, attempt.id, expires)),
         )
@@ -177,7 +179,7 @@ class Reconciler:
 
     def _retry(self, state: RunState, attempt: Attempt, finished: ev.AttemptFinished) -> ev.StepSubmitted | None:
         """The same work again where the platform lost it, with its money reserved."""
-        retry = retry_of(state, attempt, finished, self.terms.price_per_hour)
+        retry = retry_of(state, attempt, finished, self.terms.pools)
         if retry is None:
             return None
         try:
@@ -203,7 +205,7 @@ class Reconciler:
             reason=close.reason,
             diagnosis=close.diagnosis,
             seconds=seconds,
-            cost_usd=round(self.terms.price_per_hour * seconds / 3600, 6),
+            cost_usd=round(self.terms.pools.price_of(attempt) * seconds / 3600, 6),
             log_bytes=record.log_bytes,
             log_complete=record.log_complete,
             gap_bytes=missing,

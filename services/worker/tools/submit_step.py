@@ -2,11 +2,14 @@
 
 import re
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from services.core import events as ev
 from services.core.errors import BudgetSpent
 from services.core.keys import attempt_id
+from services.core.placement import Refusal, choose
+from services.core.pools import LOCAL, Pool, Pools, microdollars
+from services.core.quantities import Bytes, Cores
 from services.core.records import MICRODOLLARS, RunState
 from services.core.resources import Resources
 from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool, ToolError
@@ -14,6 +17,7 @@ from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool, T
 _MEMORY = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(Ki|Mi|Gi|K|M|G)?B?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_MOST_ENV_BYTES = 64 * 1024
 MOST_STEPS = 100
 
 
@@ -22,7 +26,14 @@ class SubmitStep(Parameters):
     command: str = Field(min_length=1, max_length=20_000, description="Shell command, run in a copy of the workspace.")
     deadline_minutes: float = Field(60, gt=0, le=60 * 24 * 14, description="The program is stopped after so long.")
     uses: list[str] = Field([], max_length=20, description="Steps whose outputs the program reads.")
+    gpus: int = Field(0, ge=0, description="GPUs of one node; none unless told.")
+    gpu_memory: Bytes | None = Field(None, description="Memory that each GPU must have, such as 40Gi.")
+    cpu: Cores | None = Field(None, description="CPU cores of one node, such as 4 or 500m.")
     memory: str | None = Field(None, description="Memory limit, such as 4GiB.")
+    shm: Bytes | None = Field(None, description="Size of /dev/shm, such as 8Gi; it counts as memory.")
+    nodes: int = Field(1, ge=1, description="How many nodes run the program at once.")
+    pool: list[str] = Field([], max_length=20, description="Pools to try, in this order; none: the cheapest.")
+    image: str = Field("", max_length=500, description="Container image; the install's own unless told.")
     env: dict[str, str] = Field({}, description="Further environment variables.")
 
     resume: bool = Field(False, description="Begin with the step's newest checkpoint in $COHORT_CHECKPOINT_DIR.")
@@ -35,7 +46,20 @@ class SubmitStep(Parameters):
                 raise ValueError(f"{name!r} cannot be set: use letters, digits and _, not beginning with COHORT_")
             if "\0" in value:
                 raise ValueError(f"the value of {name} holds a NUL character")
+        if sum(len(name) + len(value.encode()) for name, value in env.items()) > _MOST_ENV_BYTES:
+            raise ValueError(f"together they have more than {_MOST_ENV_BYTES} bytes; write a file and read that")
         return env
+
+    @field_validator("pool", mode="before")
+    @classmethod
+    def _one_pool(cls, pool: object) -> object:
+        return [pool] if isinstance(pool, str) else pool
+
+    @model_validator(mode="after")
+    def _check_resources(self) -> "SubmitStep":
+        if self.gpu_memory is not None and not self.gpus:
+            raise ValueError("gpu_memory is the memory of a GPU: say with gpus how many there are to be")
+        return self
 
     @field_validator("command")
     @classmethod
@@ -52,7 +76,9 @@ def _run(call: Call, wanted: SubmitStep) -> Result:
     attempt_number = len(step.attempts) + 1 if step else 1
     attempt = attempt_id(state.run, wanted.name, attempt_number)
     seconds = wanted.deadline_minutes * 60
-    cost = round(call.desk.step_price_per_hour * seconds / 3600 * MICRODOLLARS)
+    resources = _resources(wanted)
+    pool = _place(call.desk.pools, state.tenant, resources)
+    cost = microdollars(pool.price_per_hour, resources, seconds)
     _reserve(call, attempt, cost)
     submitted = ev.StepSubmitted(
         step=wanted.name,
@@ -63,11 +89,14 @@ def _run(call: Call, wanted: SubmitStep) -> Result:
         uses=wanted.uses,
         env=wanted.env,
         deadline_seconds=seconds,
-        resources=Resources(memory=memory_bytes(wanted.memory)),
+        resources=resources,
+        pool=pool.name,
+        price_per_hour=pool.price_per_hour,
         reserved_microdollars=cost,
         restores=step.checkpoint if step and wanted.resume else "",
     )
-    text = f"submitted attempt {attempt_number} of step {wanted.name}; wait_for_steps tells how it ends"
+    where = "" if pool.name == LOCAL else f" to pool {pool.name}"
+    text = f"submitted attempt {attempt_number} of step {wanted.name}{where}; wait_for_steps tells how it ends"
     return Result(text, events=(submitted,))
 
 
@@ -82,6 +111,33 @@ def _check(state: RunState, wanted: SubmitStep) -> None:
     for name in wanted.uses:
         if name not in state.steps or not any(a.status == "succeeded" for a in state.steps[name].attempts):
             raise ToolError(f"uses: no attempt of step {name!r} has succeeded, so there are no outputs to use")
+
+
+def _resources(wanted: SubmitStep) -> Resources:
+    memory = memory_bytes(wanted.memory)
+    if memory is not None and wanted.shm is not None and wanted.shm > memory:
+        raise ToolError("shm: it counts as memory, so it cannot be more than memory; ask for more memory or less shm")
+    return Resources(
+        gpus=wanted.gpus,
+        gpu_memory=wanted.gpu_memory,
+        cpu=wanted.cpu,
+        memory=memory,
+        nodes=wanted.nodes,
+        pools=tuple(wanted.pool),
+        image=wanted.image,
+        shm=wanted.shm,
+    )
+
+
+def _place(pools: Pools, tenant: str, resources: Resources) -> Pool:
+    """The pool for the step. Raises `ToolError` where it could never run."""
+    choice = choose(pools, resources)
+    if isinstance(choice, Refusal):
+        raise ToolError(choice.text)
+    bound = pools.quota.of(tenant)
+    if bound is not None and resources.total_gpus > bound:
+        raise ToolError(f"gpus: the tenant may hold {bound} GPUs at once, and this needs {resources.total_gpus}")
+    return choice.pool
 
 
 def _reserve(call: Call, attempt: str, microdollars: int) -> None:

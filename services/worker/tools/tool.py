@@ -19,6 +19,7 @@ from services.core.attempts import AttemptStore
 from services.core.errors import CohortError
 from services.core.ledger import Ledger
 from services.core.logs import LogStore
+from services.core.pools import Pools
 from services.core.records import FileRef, RunState, Wait
 from services.core.workspace import Change, Workspace
 
@@ -84,7 +85,7 @@ class Desk:
     logs: LogStore
     ledger: Ledger
     shell: "Shell"
-    step_price_per_hour: float = 0.0
+    pools: Pools
 
 
 @dataclass(frozen=True)

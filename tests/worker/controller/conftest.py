@@ -13,6 +13,7 @@ from services.core.keys import Keys
 from services.core.ledger import Ledger
 from services.core.lifecycle import Reason, Status
 from services.core.logs import LogStore
+from services.core.pools import Pools
 from services.core.records import RunState
 from services.core.redis import Client
 from services.core.store import Draft, RunStore
@@ -26,7 +27,7 @@ TERMS = Terms(
     runner_secret="s",
     grace_seconds=5,
     finish_seconds=60,
-    price_per_hour=1.0,
+    pools=Pools.local(1.0),
     orphan_seconds=0,
 )
 

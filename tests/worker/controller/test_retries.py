@@ -6,8 +6,12 @@ import pytest
 
 from services.core import events as ev
 from services.core.lifecycle import Status
-from services.core.records import Limits, RunState, Spend, Step
-from services.worker.controller.retries import retry_of
+from services.core.pools import Pools
+from services.core.records import Diagnosis, Limits, RunState, Spend, Step
+from services.core.resources import Resources
+from services.core.taxonomy import Failure, Owner
+from services.worker.controller.retries import has_another_pool, next_pool, retry_of
+from tests.core.examples import finished as ended
 from tests.worker.states import attempt, state_of
 
 
@@ -40,7 +44,7 @@ def retried(
             "checkpoint": checkpoint,
         }
     )
-    return retry_of(state, step.last, finished, price)
+    return retry_of(state, step.last, finished, Pools.local(price))
 
 
 def test_it_is_the_same_work_under_the_next_number() -> None:
@@ -111,3 +115,49 @@ def test_not_beyond_what_the_run_may_spend(dollars: float, spent: int, held: dic
     retry = retried(step, price=1.0, limits=Limits(dollars=dollars), spend=spend)
 
     assert (retry is not None) is again
+
+
+TWO = Pools.read(
+    {
+        "pools": [
+            {"name": "spot", "gpus_per_node": 8, "price_per_hour": 1, "spot": True},
+            {"name": "firm", "gpus_per_node": 8, "price_per_hour": 3},
+            {"name": "cpu"},
+        ]
+    }
+)
+FULL = Diagnosis(failure=Failure.UNSCHEDULABLE, owner=Owner.PLATFORM, code="no_capacity", summary="no room")
+
+
+@pytest.mark.parametrize(
+    ("tried", "diagnosis", "pool"),
+    [
+        (["spot"], None, "spot"),
+        (["spot"], FULL, "firm"),
+        (["spot", "firm"], FULL, "spot"),
+        (["gone"], None, "spot"),
+    ],
+)
+def test_work_that_found_no_room_goes_to_the_next_pool_that_fits(
+    tried: list[str], diagnosis: Diagnosis | None, pool: str
+) -> None:
+    attempts = [attempt(n, pool=name, resources=Resources(gpus=2)) for n, name in enumerate(tried, start=1)]
+    before = tuple(one.model_copy(update={"diagnosis": FULL}) for one in attempts[:-1])
+    step = Step(name="train", attempts=(*before, attempts[-1]))
+    finished = ended("train", len(tried), "lost").model_copy(update={"diagnosis": diagnosis})
+
+    assert next_pool(step, step.last, finished, TWO).name == pool
+
+
+@pytest.mark.parametrize(
+    ("pools", "gpus", "full", "moves"),
+    [((), 2, [], True), ((), 2, ["firm"], False), (("spot",), 2, [], False), (("spot", "firm"), 2, [], True)],
+)
+def test_work_waits_where_it_is_once_every_other_pool_was_full(
+    pools: tuple[str, ...], gpus: int, full: list[str], moves: bool
+) -> None:
+    needs = Resources(gpus=gpus, pools=pools)
+    before = [attempt(n, "lost", pool=name, resources=needs, diagnosis=FULL) for n, name in enumerate(full, start=1)]
+    last = attempt(len(full) + 1, pool="spot", resources=needs)
+
+    assert has_another_pool(Step(name="train", attempts=(*before, last)), last, TWO) is moves

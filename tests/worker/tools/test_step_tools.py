@@ -7,7 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from services.core import events as ev
+from services.core.pools import Pools
 from services.core.records import Diagnosis, Limits, Stage
+from services.core.resources import Resources
 from services.core.store import RunStore
 from services.core.taxonomy import Failure, Owner
 from services.worker.tools.submit_step import MOST_STEPS, memory_bytes
@@ -20,7 +22,7 @@ HOUR = 3_600.0
 @pytest.fixture
 def dear(desk: Desk, store: RunStore) -> Bench:
     """A run with two dollars, where a step costs one dollar an hour."""
-    return Bench(replace(desk, step_price_per_hour=1.0), store, limits=Limits(dollars=2.0))
+    return Bench(replace(desk, pools=Pools.local(1.0)), store, limits=Limits(dollars=2.0))
 
 
 # --- submit_step ------------------------------------------------------------------------------------------------------
@@ -358,3 +360,86 @@ def test_a_plan_replaces_the_one_before(bench: Bench) -> None:
         ("2", "in_progress"),
         ("3", "pending"),
     ]
+
+
+# --- pools ------------------------------------------------------------------------------------------------------------
+
+POOLS = Pools.read(
+    {
+        "pools": [
+            {"name": "cpu", "max_memory": "64Gi", "price_per_hour": 0.5},
+            {"name": "a100", "gpus_per_node": 8, "nodes": 2, "gpu_memory": "40Gi", "price_per_hour": 1},
+            {"name": "h100", "gpus_per_node": 8, "nodes": 2, "gpu_memory": "80Gi", "price_per_hour": 3},
+        ],
+        "images": {"digest": "required"},
+        "quota": {"gpus": 8, "tenants": {"research": 16}},
+    }
+)
+
+
+@pytest.fixture
+def pooled(desk: Desk, store: RunStore) -> Bench:
+    return Bench(replace(desk, pools=POOLS), store, limits=Limits(dollars=100.0))
+
+
+def test_a_step_goes_to_the_pool_it_fits_and_reserves_what_that_costs(pooled: Bench) -> None:
+    result = pooled.use(
+        "submit_step", name="train", command="true", gpus=4, gpu_memory="40Gi", cpu="500m", shm="1Gi", nodes=2
+    )
+
+    attempt = pooled.state.steps["train"].last
+    assert "submitted attempt 1 of step train to pool a100" in result.text
+    assert (attempt.pool, attempt.price_per_hour) == ("a100", 1.0)
+    assert attempt.resources == Resources(gpus=4, gpu_memory=40 * 2**30, cpu=0.5, nodes=2, shm=2**30)
+    assert pooled.desk.ledger.account("acme")[:2] == (0, 8_000_000)
+
+
+def test_the_pools_a_step_names_are_tried_in_its_order(pooled: Bench) -> None:
+    pooled.use("submit_step", name="a", command="true", gpus=1, pool=["h100", "a100"])
+    pooled.use("submit_step", name="b", command="true", gpus=1, pool="h100")
+
+    assert [pooled.state.steps[name].last.pool for name in ("a", "b")] == ["h100", "h100"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        ({"gpus": 10_000}, "The nearest is h100, and it lacks this: gpus: a node of it has 8 GPUs"),
+        ({"gpus": 1, "gpu_memory": "90Gi"}, "gpu_memory: a GPU of it has 80Gi, and this needs 90Gi"),
+        ({"gpus": 8, "nodes": 3}, "nodes: it grows to 2 nodes"),
+        ({"gpus": 8, "nodes": 2}, "gpus: the tenant may hold 8 GPUs at once, and this needs 16"),
+        ({"memory": "65GiB", "pool": ["cpu"]}, "memory: a pod of it has at most 64Gi"),
+        ({"memory": "1GiB", "shm": "2Gi"}, "shm: it counts as memory"),
+        ({"pool": ["b200"]}, "pool: there is no pool 'b200'; there are cpu, a100, h100"),
+        ({"image": "acme/train:latest"}, "image: 'acme/train:latest' may change under its tag, .* wants a digest"),
+        ({"image": "no image"}, "image: 'no image' is no image reference"),
+    ],
+)
+def test_what_can_never_run_is_refused_and_reserves_nothing(pooled: Bench, wanted: dict[str, Any], why: str) -> None:
+    with pytest.raises(ToolError, match=why):
+        pooled.use("submit_step", name="train", command="true", **wanted)
+    assert pooled.state.steps == {}
+    assert pooled.desk.ledger.account("acme")[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field", "why"),
+    [
+        ({"gpus": 0.5}, "gpus", "valid integer"),
+        ({"gpus": -1}, "gpus", "greater than or equal to 0"),
+        ({"nodes": 0}, "nodes", "greater than or equal to 1"),
+        ({"gpus": 1, "gpu_memory": "lots"}, "gpu_memory", "write it like 40?Gi"),
+        ({"cpu": "many"}, "cpu", "no number of CPU cores"),
+        ({"gpu_memory": "40Gi"}, "", "say with gpus how many"),
+        ({"command": "x" * 2_000_000}, "command", "at most 20000 characters"),
+        ({"env": {"1A": "x"}}, "env", "'1A' cannot be set"),
+        ({"env": {"COHORT_RUN": "x"}}, "env", "'COHORT_RUN' cannot be set"),
+        ({"env": {"BIG": "x" * 70_000}}, "env", "more than 65536 bytes"),
+    ],
+)
+def test_bad_input_is_refused_with_the_field_and_the_reason(
+    pooled: Bench, wanted: dict[str, Any], field: str, why: str
+) -> None:
+    with pytest.raises(ValidationError, match=why) as refused:
+        pooled.use("submit_step", **{"name": "train", "command": "true", **wanted})
+    assert ".".join(map(str, refused.value.errors()[0]["loc"])) == field
