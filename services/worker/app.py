@@ -6,6 +6,7 @@ the slices under way; what does not end in time is picked up by another worker w
 
 import os
 import platform
+import sys
 import warnings
 from contextlib import ExitStack
 from typing import Any
@@ -43,6 +44,7 @@ from services.worker.turn import ModelTurn
 log = structlog.get_logger()
 
 _HOUSEKEEPING_SECONDS = 60.0
+_SWITCH_SECONDS = 0.0005
 
 
 def build_engine(settings: WorkerSettings, keeper: LeaseKeeper, store: RunStore, model: Model, app: Celery) -> Engine:
@@ -90,6 +92,8 @@ def serve(settings: WorkerSettings) -> None:
     """Run until SIGTERM. Raises `BadRequest` when the pools file is wrong."""
     # Celery warns of root because of pickle, which nothing here accepts; who runs us is the operator's decision.
     warnings.simplefilter("ignore", SecurityWarning)
+    # A thread in litellm computes; one that only has a word with Redis should not stand behind each of them for 5 ms.
+    sys.setswitchinterval(_SWITCH_SECONDS)
     app = celery_app(settings.broker_url)
     store = build_store(settings)
     registry = CollectorRegistry()
