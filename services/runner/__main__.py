@@ -32,7 +32,7 @@ from services.runner.spool import Spool, take
 
 SETTLED, BUSY, REFUSED, MISCONFIGURED, FAILED = 0, 75, 77, 78, 70
 
-# What is left of a pod's grace period is the kubelet's to end; this only bounds a sidecar told to stop elsewhere.
+# In a pod the kubelet bounds what a sidecar told to stop still does, by the grace period; elsewhere this does.
 _STOP_SECONDS = 90.0
 _TIMEOUT = httpx.Timeout(connect=5, read=60, write=60, pool=60)
 _PR_SET_DUMPABLE = 4
@@ -101,7 +101,7 @@ def _run_sidecar(settings: RunnerSettings, client: AttemptClient, halt: Halt) ->
         log.info("sidecar_is_tended")
         return BUSY
     told = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: _end(spool, halt, told))
+    signal.signal(signal.SIGTERM, lambda *_: _end(spool, halt, told, None if settings.stay else _STOP_SECONDS))
     code = _tend(settings, spool, client, halt)
     if code == SETTLED and settings.stay:
         told.wait()
@@ -133,15 +133,15 @@ def _tend(settings: RunnerSettings, spool: Spool, client: AttemptClient, halt: H
     return SETTLED
 
 
-def _end(spool: Spool, halt: Halt, told: threading.Event) -> None:
-    """SIGTERM: bring to the end what a program has left, within bounds. Where none came, none will."""
+def _end(spool: Spool, halt: Halt, told: threading.Event, seconds: float | None) -> None:
+    """SIGTERM: bring to the end what a program has left, in `seconds` if bounded. Where none came, none will."""
     told.set()
-    if spool.has_begun():
-        timer = threading.Timer(_STOP_SECONDS, halt.stop)
+    if not spool.has_begun():
+        halt.stop()
+    elif seconds is not None:
+        timer = threading.Timer(seconds, halt.stop)
         timer.daemon = True
         timer.start()
-    else:
-        halt.stop()
 
 
 def _hide_memory() -> None:

@@ -96,8 +96,8 @@ def _living(attempt: Attempt, record: AttemptRecord, seen: Observed, wanted: boo
 def _over(record: AttemptRecord, seen: Observed, now: float, finish_seconds: float, wanted: bool) -> Action:
     if seen.exit is None:
         return _judged(seen, "lost", seen.reason or "its process is gone without a word")
-    if record.finish is None and now < seen.exit.finished + finish_seconds:
-        # What it wrote is worth having, whatever became of it.
+    if record.finish is None and (now < seen.exit.finished + finish_seconds or (wanted and _is_heard(record, now))):
+        # What it wrote is worth having, whatever became of it, and large outputs take their time.
         return Nothing() if seen.tended else Submit()
     reason = seen.exit.reason
     if seen.phase is Phase.LOST:

@@ -132,6 +132,24 @@ def test_what_lives_is_tended_and_told_of_once(
 # --- Over -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("run", "heard", "expected"),
+    [
+        (Status.WAITING, 5.0, Nothing()),
+        (Status.WAITING, 600.0, Close("succeeded", "exit code 0")),
+        (Status.WAITING, None, Close("succeeded", "exit code 0")),
+        (Status.CANCELLING, 5.0, Close("succeeded", "exit code 0")),
+    ],
+)
+def test_a_sidecar_that_speaks_may_take_its_time_with_large_outputs(
+    run: Status, heard: float | None, expected: Action
+) -> None:
+    now = ENDED + 10 * FINISH_SECONDS
+    spoke = None if heard is None else now - heard
+    exit = exit_record(0, finished=ENDED)
+    assert decided(Phase.FINISHED, exit=exit, run=run, reported=False, heard=spoke, now=now) == expected
+
+
 @pytest.mark.parametrize("exit", [exit_record(0, terminated=True), exit_record(143, "signalled", terminated=True)])
 @pytest.mark.parametrize(("run", "outcome"), [(Status.WAITING, "lost"), (Status.CANCELLING, "cancelled")])
 def test_what_was_told_to_end_from_outside_is_not_the_programs_doing(exit: Any, run: Status, outcome: str) -> None:

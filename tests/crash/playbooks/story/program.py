@@ -46,6 +46,7 @@ def main(place: Path) -> None:
             time.sleep(0.01)
         sys.stdout.buffer.write(last)
         sys.stdout.buffer.flush()
+        Path(os.environ["COHORT_CHECKPOINT_DIR"], "state.txt").write_text(f"saved by {attempt}\n")
         Path(os.environ["COHORT_OUTPUT_DIR"], "model.txt").write_text(f"trained by {attempt}\n")
         executions.write(f"ended {attempt} {VERSION}\n")
 
