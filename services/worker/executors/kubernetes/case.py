@@ -106,12 +106,11 @@ class Case:
 
     @property
     def memory_limit(self) -> int | None:
-        """What `main` may use, in bytes."""
-        containers = (self.pod or {}).get("spec", {}).get("containers") or ()
-        for one in containers:
+        """What `main` may use, in bytes; None where nothing bounds it, or in a way that nobody here writes."""
+        for one in (self.pod or {}).get("spec", {}).get("containers") or ():
             text = (one.get("resources", {}).get("limits") or {}).get("memory")
             if one["name"] == MAIN and text is not None:
-                return bytes_of(text)
+                return _bytes_of(text)
         return None
 
 
@@ -192,6 +191,13 @@ def platform_failure(
         remedy="it is tried again by itself, from its last checkpoint where there is one",
         is_retriable=True,
     )
+
+
+def _bytes_of(text: str) -> int | None:
+    try:
+        return int(text) if text.isdigit() else bytes_of(text)
+    except ValueError:
+        return None
 
 
 def _condition(body: Json | None, kind: str) -> Json:

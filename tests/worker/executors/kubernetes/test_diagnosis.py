@@ -417,3 +417,10 @@ def test_a_rank_that_fails_by_itself_outweighs_those_that_are_ended_for_it() -> 
 
 def test_ranks_that_are_well_have_no_diagnosis() -> None:
     assert diagnose_ranks([ended(case_of("exit_0", 9, rank=rank)) for rank in range(2)]) is None
+
+
+@pytest.mark.parametrize("limit", ["1125899906842624", "1e3", "a lot"])
+def test_a_limit_in_any_form_keeps_nobody_from_a_diagnosis(limit: str) -> None:
+    containers = [{"name": "main", "image": "", "resources": {"limits": {"memory": limit}}}]
+
+    assert diagnose(with_pod(ended(case_of("oom", 5), **KILLED), spec={"containers": containers})) is not None
