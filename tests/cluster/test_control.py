@@ -86,7 +86,7 @@ def test_an_attempt_cancelled_before_it_has_a_pod_never_runs(world: KubernetesWo
 def test_an_attempt_that_no_node_can_hold_is_cancelled_at_once(world: KubernetesWorld) -> None:
     spec = world.spec("echo ran", resources=Resources(cpu=500))
     world.executor.submit(spec)
-    seen = until(world, spec.attempt, lambda seen: "Insufficient cpu" in seen.detail)
+    seen = until(world, spec.attempt, lambda seen: "cpu" in seen.detail)
     assert (seen.phase, seen.stage) == (Phase.STARTING, Stage.SCHEDULING)
     world.executor.cancel(spec.attempt)
     assert until_over(world, spec.attempt).reason == "cancelled"
@@ -161,7 +161,7 @@ def test_a_full_valve_holds_the_attempt_and_says_why(world: KubernetesWorld) -> 
 
 def test_an_attempt_costs_two_requests_and_its_removal_next_to_none(world: KubernetesWorld) -> None:
     specs = [world.spec("true") for _ in range(8)]
-    wait_until(lambda: world.executor.list() == [] and asked(world))
+    assert world.executor.list() == []
     before = asked(world)
     for spec in specs:
         world.executor.submit(spec)

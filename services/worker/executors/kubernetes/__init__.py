@@ -5,5 +5,6 @@
 - `watching`: the Jobs, pods and events of the namespace, kept current by list and watch.
 - `reading`: how far an attempt has come, from its Job and its pod. Pure.
 - `valves`: how many Jobs may be in flight and how fast they are made.
+- `put_off`: attempts that are not made yet, and why.
 - `executor`: `KubernetesExecutor`, which puts these together.
 """

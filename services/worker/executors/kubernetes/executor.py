@@ -7,46 +7,37 @@ executors may die and be replaced at any line, and two of them at once make no s
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
 from services.core.errors import BadRequest, Conflict
 from services.core.faults import reach
 from services.core.pools import Pools
-from services.core.records import Diagnosis, Stage
+from services.core.records import Stage
 from services.worker.executors import AttemptBusy, AttemptSpec, Held, Observed, Phase
 from services.worker.executors.kubernetes import manifest
 from services.worker.executors.kubernetes.client import JOBS, PODS, SECRETS, Cluster, ClusterUnreachable, Json, Refused
-from services.worker.executors.kubernetes.denials import Denial, denial_of_status
 from services.worker.executors.kubernetes.metrics import Metrics
 from services.worker.executors.kubernetes.namespace import Namespace
-from services.worker.executors.kubernetes.reading import cancel_time, container, explained, is_finished, observe
+from services.worker.executors.kubernetes.put_off import PutOff
+from services.worker.executors.kubernetes.reading import (
+    cancel_time,
+    container,
+    explained,
+    is_done,
+    is_finished,
+    observe,
+)
 from services.worker.executors.kubernetes.valves import Limits, Valves
 
 log = structlog.get_logger()
 
-_SYNC_SECONDS = 10.0
 _TOLD_AFTER_SECONDS = 30.0
 _LONGEST_NAME = 52
 _MOST_AT_ONCE = 50
 # A pod that should have ended by then is taken off its node, whatever it says.
 _FORCE_SLACK_SECONDS = 30.0
-_ASK_AGAIN_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class _Denied:
-    """What the cluster answered when the attempt was to be made, first `since` and not to be asked again `until`."""
-
-    denial: Denial
-    message: str
-    since: float
-    until: float
-
-    @property
-    def diagnosis(self) -> Diagnosis:
-        return self.denial.diagnosis(time.monotonic() - self.since, (self.message[:1000],))
 
 
 class KubernetesExecutor:
@@ -68,8 +59,7 @@ class KubernetesExecutor:
         self._namespace = Namespace(cluster)
         self._lock = threading.Lock()
         self._has_token: set[str] = set()
-        self._denied: dict[str, _Denied] = {}
-        self._held: dict[str, str] = {}
+        self._put_off = PutOff()
         self._going: set[str] = set()
         self._unsent: set[str] = set()
 
@@ -87,24 +77,22 @@ class KubernetesExecutor:
         if len(spec.attempt) > _LONGEST_NAME:
             raise BadRequest(f"an attempt's name has at most {_LONGEST_NAME} characters", field="attempt")
         self._settle_removal(spec.attempt)
-        denied = self._denied.get(spec.attempt)
-        if denied is not None and time.monotonic() < denied.until:
-            raise Held(denied.denial.summary)
+        self._put_off.check(spec.attempt)
         try:
             job = self._namespace.job(spec.attempt) or self._create(spec)
             _check_same(spec, job)
             self._give_token(spec, job)
         except Refused as error:
-            self._deny(spec.attempt, error)
+            log.warning("job_refused", attempt=spec.attempt, why=str(error))
+            self._put_off.deny(spec.attempt, error.status, error.said)
             raise Held(str(error)) from error
         except ClusterUnreachable as error:
             raise Held(str(error)) from error
-        self._denied.pop(spec.attempt, None)
-        self._held.pop(spec.attempt, None)
+        self._put_off.forget(spec.attempt)
 
     def inspect(self, attempt: str) -> Observed:
         """See `Executor`."""
-        if not self._namespace.is_seen(_SYNC_SECONDS):
+        if not self._namespace.is_seen():
             # A short silence is nothing to tell of.
             stage = Stage.UNKNOWN if self._namespace.blind_seconds > _TOLD_AFTER_SECONDS else None
             return Observed(attempt, Phase.UNKNOWN, stage=stage, detail="the cluster does not answer")
@@ -115,8 +103,7 @@ class KubernetesExecutor:
 
     def cancel(self, attempt: str) -> None:
         """See `Executor`. One request ends it at any stage: a suspended Job has no pods, and gets none."""
-        self._held.pop(attempt, None)
-        self._denied.pop(attempt, None)
+        self._put_off.forget(attempt)
         job = self._namespace.job(attempt)
         if job is None or self._look(attempt).phase.is_over:
             return
@@ -133,13 +120,16 @@ class KubernetesExecutor:
     def list(self) -> Sequence[Observed]:
         """See `Executor`. Also sends the removals since the last call."""
         self._flush()
-        if not self._namespace.is_seen(_SYNC_SECONDS):
+        self._metrics.blind_seconds.set(self._namespace.blind_seconds)
+        if not self._namespace.is_seen():
             return []
         self._namespace.tidy()
+        self._put_off.forget_old()
+        there = self._namespace.attempts()
         with self._lock:
-            self._going &= self._namespace.attempts()
-            self._has_token &= self._namespace.attempts()
-            shown = sorted(self._namespace.attempts() - self._going)
+            self._going &= there
+            self._has_token &= there
+            shown = sorted(there - self._going)
         return [self._look(attempt) for attempt in shown]
 
     def remove(self, attempt: str) -> None:
@@ -163,26 +153,9 @@ class KubernetesExecutor:
         body, is_gone = (pod.body, pod.is_gone) if pod else (None, False)
         seen = observe(attempt, job, body, is_gone, now)
         if seen.phase is Phase.ABSENT:
-            return self._waiting(attempt, seen)
+            return self._put_off.look(attempt) or seen
         seen = explained(seen, job, body, self._namespace.events(attempt), is_gone, now)
         return replace(seen, tended=seen.phase is not Phase.STARTING or self._is_tended(attempt, body))
-
-    def _waiting(self, attempt: str, seen: Observed) -> Observed:
-        """What is not in the cluster because we, or it, would not have it yet."""
-        denied, held = self._denied.get(attempt), self._held.get(attempt)
-        if denied is None and held is None:
-            return seen
-        diagnosis = denied.diagnosis if denied else None
-        detail = diagnosis.summary if diagnosis else held or ""
-        return Observed(attempt, Phase.STARTING, tended=False, stage=Stage.QUEUED, detail=detail, diagnosis=diagnosis)
-
-    def _deny(self, attempt: str, error: Refused) -> None:
-        now = time.monotonic()
-        before = self._denied.get(attempt)
-        denial = denial_of_status(error.status, error.said)
-        since = before.since if before and before.denial.code == denial.code else now
-        self._denied[attempt] = _Denied(denial, error.message, since, now + _ASK_AGAIN_SECONDS)
-        log.warning("job_refused", attempt=attempt, why=str(error))
 
     def _is_tended(self, attempt: str, pod: Json | None) -> bool:
         """Whether the token is where the pod waits for it: who made the Job may have died before the Secret."""
@@ -202,11 +175,11 @@ class KubernetesExecutor:
         tenant = manifest.label(spec.tenant)
         pool = self._pools.named(spec.pool)
         if pool is None:
-            raise Held(f"there is no pool named {spec.pool!r} any more: put it back into the pools file")
+            text = f"there is no pool named {spec.pool!r} any more: put it back into the pools file"
+            raise self._put_off.hold(spec.attempt, text)
         held = self._valves.enter(tenant, self._in_flight)
         if held is not None:
-            self._held[spec.attempt] = held
-            raise Held(held)
+            raise self._put_off.hold(spec.attempt, held)
         try:
             body = manifest.job(spec, pool, self._terms)
             job = self._cluster.create(JOBS, body)
@@ -236,7 +209,7 @@ class KubernetesExecutor:
 
     def _in_flight(self) -> Iterator[str]:
         for kept in self._namespace.jobs.all():
-            if not is_finished(kept.body):
+            if not is_done(kept.body):
                 yield kept.body["metadata"]["labels"].get(manifest.TENANT, "")
 
     def _suspend(self, attempt: str, job: Json) -> None:

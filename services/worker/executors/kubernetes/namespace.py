@@ -1,5 +1,6 @@
 """The Jobs and pods of the namespace as attempts: which there are, and the Job and the newest pod of each."""
 
+import time
 from typing import Any
 
 from services.worker.executors.kubernetes.client import EVENTS, JOBS, PODS, Cluster, Json
@@ -8,6 +9,7 @@ from services.worker.executors.kubernetes.watching import Kept, Watched
 
 # Short outages are not worth a word: a watch that ends is opened again.
 _BLIND_SECONDS = 2.0
+_SYNC_SECONDS = 10.0
 
 
 class Namespace:
@@ -19,7 +21,10 @@ class Namespace:
         # Kept for people and diagnoses: nothing waits for them, and a cluster that refuses them is seen all the same.
         self._events = Watched(cluster, EVENTS, "", trim_event, _about)
 
+        self._patient_until = 0.0
+
     def start(self) -> None:
+        self._patient_until = time.monotonic() + _SYNC_SECONDS
         for watched in (self.jobs, self.pods, self._events):
             watched.start()
 
@@ -27,8 +32,9 @@ class Namespace:
         for watched in (self.jobs, self.pods, self._events):
             watched.stop()
 
-    def is_seen(self, seconds: float) -> bool:
-        """Whether what is here can be relied on now; waits for the first list."""
+    def is_seen(self) -> bool:
+        """Whether what is here can be relied on now. Just after the start it waits a moment for the first list."""
+        seconds = max(0.0, self._patient_until - time.monotonic())
         return all(
             watched.await_sync(seconds) and watched.blind_seconds < _BLIND_SECONDS for watched in (self.jobs, self.pods)
         )

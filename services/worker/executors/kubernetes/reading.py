@@ -58,6 +58,16 @@ def is_finished(job: Json) -> bool:
     return condition(job, "Complete") is not None or condition(job, "Failed") is not None
 
 
+def is_done(job: Json) -> bool:
+    """Whether no pod of it runs or will run: it is finished, or we have stopped it for good."""
+    if is_finished(job):
+        return True
+    status = job.get("status", {})
+    is_busy = status.get("active") or status.get("terminating")
+    # The condition is the Job controller's word that it has looked: before that, a pod may be on its way.
+    return cancel_time(job) is not None and condition(job, "Suspended") is not None and not is_busy
+
+
 def condition(body: Json, kind: str) -> Json | None:
     """A condition that holds, of a Job or a pod."""
     conditions: list[Json] = body.get("status", {}).get("conditions") or []
@@ -89,9 +99,7 @@ def _of_pod(attempt: str, pod: Json, is_gone: bool, cancelled_at: float | None, 
 
 def _of_job(attempt: str, job: Json, cancelled_at: float | None) -> Observed:
     """A Job without a pod that counts: not there yet, never to come, or gone."""
-    status = job.get("status", {})
-    busy = status.get("active") or status.get("terminating")
-    if cancelled_at is not None and not busy and (is_finished(job) or job["spec"].get("suspend")):
+    if cancelled_at is not None and is_done(job):
         return _over(attempt, _record(ExitReason.CANCELLED, cancelled_at, cancelled_at))
     if not is_finished(job):
         return Observed(attempt, Phase.STARTING)
