@@ -15,6 +15,7 @@ import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import stream
+from urllib3.exceptions import HTTPError
 
 from tests.servers import wait_until as wait_for
 
@@ -43,6 +44,14 @@ class Admin:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.connect((there, 9))
             return str(probe.getsockname()[0])
+
+    def is_ready(self) -> bool:
+        """Whether the API server answers, with all it needs for that."""
+        try:
+            self.core.list_node()
+        except (ApiException, HTTPError):
+            return False
+        return True
 
     def make_namespace(self, policy: str = "restricted") -> str:
         """A namespace in which pods can be made."""

@@ -20,6 +20,7 @@ CONTROL = os.environ.get("CLUSTER_TEST_CONTROL", "")
 
 pytestmark = [
     pytest.mark.cluster,
+    pytest.mark.outage,
     pytest.mark.timeout(400),
     pytest.mark.skipif(not CONTROL, reason="no part of this cluster can be stopped from here"),
 ]
@@ -27,8 +28,8 @@ Stop = Callable[[str], None]
 
 
 @pytest.fixture
-def stop() -> Iterator[Stop]:
-    """Stops a component; all that were stopped run again after the test."""
+def stop(world: KubernetesWorld) -> Iterator[Stop]:
+    """Stops a component; all that were stopped run again after the test, and the cluster answers."""
     stopped: list[str] = []
 
     def stop(component: str) -> None:
@@ -38,6 +39,7 @@ def stop() -> Iterator[Stop]:
     yield stop
     for component in stopped:
         start(component)
+    wait_until(world.admin.is_ready)
 
 
 def start(component: str) -> None:

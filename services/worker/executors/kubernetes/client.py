@@ -6,7 +6,7 @@ thousands of pods costs more than everything else the controller does.
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,9 @@ class Stream:
 
     def stop(self) -> None:
         """End it from another thread."""
-        self._response.shutdown()
+        # One that has ended by itself has no socket left to shut.
+        with suppress(ValueError):
+            self._response.shutdown()
 
     def close(self) -> None:
         """Let go of its connection."""
