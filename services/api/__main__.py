@@ -24,6 +24,7 @@ from services.core.hints import CeleryHints, celery_app
 from services.core.keys import Keys
 from services.core.logs import LogStore
 from services.core.payload import Payloads
+from services.core.pools import Pools
 from services.core.redis import connect
 from services.core.settings import ApiSettings, load
 from services.core.store import RunStore
@@ -62,7 +63,7 @@ class Server(uvicorn.Server):
 
 
 def parts_of(settings: ApiSettings) -> Parts:
-    """Everything the application is built from. Connects to nothing yet."""
+    """Everything the application is built from. Connects to nothing yet. Raises `BadRequest` for a bad pools file."""
     client = connect(settings.redis_url, cluster=settings.redis_cluster, client_name="cohort-api")
     keys = Keys(settings.shards)
     artifacts = ArtifactStore(settings.artifact_url)
@@ -80,19 +81,20 @@ def parts_of(settings: ApiSettings) -> Parts:
         metrics=Metrics(),
         runner_secret=settings.runner_secret.get_secret_value(),
         default_model=settings.model,
+        pools=Pools.of(settings),
         bounds=Bounds(submission_bytes=settings.max_body_bytes),
     )
 
 
 def main() -> int:
-    """Serve until SIGTERM or SIGINT. Returns the exit code."""
+    """Serve until SIGTERM or SIGINT. Returns the exit code: 2 when the settings or the pools file are wrong."""
     try:
         settings = load(ApiSettings)
+        logging.configure("api", settings.log_level, settings.log_format)
+        parts = parts_of(settings)
     except BadRequest as error:
         print(f"cohort api: {error}", file=sys.stderr)
         return 2
-    logging.configure("api", settings.log_level, settings.log_format)
-    parts = parts_of(settings)
     config = uvicorn.Config(
         create_app(parts),
         host=settings.api_host,

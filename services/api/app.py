@@ -16,6 +16,7 @@ from services.api import (
     keys,
     messages,
     openapi,
+    pools,
     problems,
     runs,
     steps,
@@ -25,7 +26,7 @@ from services.api import (
 from services.api.edge import Edge
 from services.api.parts import Parts
 
-_RESOURCES = (runs, why, events, messages, steps, artifacts, workspace, keys, ingest, files, checkpoints, health)
+_RESOURCES = (runs, why, events, messages, steps, artifacts, workspace, pools, keys, ingest, files, checkpoints, health)
 
 
 def create_app(parts: Parts) -> FastAPI:

@@ -14,6 +14,7 @@ from services.core.artifacts import ArtifactStore
 from services.core.attempts import AttemptStore
 from services.core.catalog import Catalog
 from services.core.logs import LogStore
+from services.core.pools import Pools
 from services.core.store import RunStore
 from services.core.workspace import Workspace
 
@@ -45,6 +46,7 @@ class Parts:
     metrics: Metrics
     runner_secret: str
     default_model: str = ""
+    pools: Pools = field(default_factory=Pools.local)
     cancel_grace_seconds: int = 10
     bounds: Bounds = field(default_factory=Bounds)
     granted: Granted = field(default_factory=Granted)

@@ -125,6 +125,39 @@ class WhyView(BaseModel):
     text: str
 
 
+class PoolView(BaseModel):
+    """A group of like nodes. `max_…` is what it can grow to or give to one pod, the rest is what there is now.
+
+    What is null cannot be seen. `gpus_free` and `cores_free`: not given to a step; what others run there is not known.
+    """
+
+    name: str = Field(examples=["a100-spot"])
+    price_per_hour: float = Field(description="Dollars, of one GPU, or of one pod where it has none.")
+    spot: bool = Field(description="Its nodes may be taken away at any time.")
+    queue: str = Field(description="Kueue's LocalQueue that admits its pods.", examples=["gpus"])
+    gpu_product: str = Field(examples=["NVIDIA A100"])
+    gpu_memory: int | None = Field(description="Bytes of one GPU.")
+    gpus_per_node: int
+    max_nodes: int
+    max_gpus: int
+    max_cpu: float | None
+    max_memory: int | None
+    nodes: int | None = None
+    gpus: int | None = None
+    gpus_free: int | None = None
+    cores: float | None = None
+    cores_free: float | None = None
+    running: int | None = Field(None, description="Attempts that have a node there.")
+    queued: int | None = Field(None, description="Attempts that wait for one.")
+
+
+class PoolList(BaseModel):
+    """The pools in the order of the file; `age_seconds` is null before a controller has looked at them."""
+
+    items: list[PoolView]
+    age_seconds: float | None
+
+
 class MetricPage(BaseModel):
     """Values in the order in which they came; go on with `start=next_start`, null at the end of what there is now."""
 

@@ -32,6 +32,7 @@ def parser() -> ArgumentParser:
         _runs,
         _show,
         _why,
+        _pools,
         _events,
         _logs,
         _message,
@@ -116,6 +117,10 @@ def _why(commands: _Commands) -> None:
     command = commands.add_parser("why", help="why a run is where it is, and what would change that")
     _run(command)
     _json(command)
+
+
+def _pools(commands: _Commands) -> None:
+    _json(commands.add_parser("pools", help="what steps can run on, what is free there and what it costs"))
 
 
 def _events(commands: _Commands) -> None:

@@ -22,6 +22,7 @@ follows from its id alone. What spans runs (a tenant's budget, API keys) has a t
 | `{keys}:<key id>` | hash | an API key's record; only the secret's hash |
 | `{keys}:index` | set | all key ids |
 | `{leader}:<role>` | hash | the leader's lease |
+| `{pools}:states` | string | what the pools hold at the moment, one JSON |
 """
 
 import secrets
@@ -117,6 +118,7 @@ def api_key(key_id: str) -> str:
 
 
 API_KEY_INDEX = "{keys}:index"
+POOL_STATES = "{pools}:states"
 
 
 def leader(role: str) -> str:

@@ -9,14 +9,14 @@ from services.worker.app import serve
 
 
 def main() -> int:
-    """Exit code 2 when the settings are wrong."""
+    """Exit code 2 when the settings or the pools file are wrong."""
     try:
         settings = load(WorkerSettings)
+        configure("worker", settings.log_level, settings.log_format)
+        serve(settings)
     except BadRequest as error:
         print(f"cohort worker: {error}", file=sys.stderr)
         return 2
-    configure("worker", settings.log_level, settings.log_format)
-    serve(settings)
     return 0
 
 

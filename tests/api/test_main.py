@@ -85,3 +85,16 @@ def test_a_bad_setting_is_named_and_ends_the_process(environment: dict[str, str]
     result = subprocess.run(command, env=environment | spoilt, capture_output=True, text=True, timeout=60)
     assert result.returncode == 2
     assert next(iter(spoilt)) in result.stderr and "Traceback" not in result.stderr and "hunter2" not in result.stderr
+
+
+@pytest.mark.parametrize("service", ["services.api", "services.worker", "services.worker.controller"])
+def test_a_bad_pools_file_is_named_and_ends_the_process(
+    environment: dict[str, str], service: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "pools.yaml"
+    file.write_text("pools: [{name: a100, gpu_per_node: 8}]")
+    spoilt = environment | {"COHORT_POOLS_FILE": str(file), "COHORT_STATE_DIR": str(tmp_path)}
+    result = subprocess.run([sys.executable, "-m", service], env=spoilt, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert f"{file}: pools.0.gpu_per_node: no such key; do you mean gpus_per_node?" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -20,11 +20,13 @@ from services.core.keys import run_of_attempt, step_of_attempt
 from services.core.ledger import Ledger
 from services.core.lifecycle import Status
 from services.core.logs import LogStore
+from services.core.pool_states import PoolStates
 from services.core.pools import Pools
 from services.core.records import MICRODOLLARS, Attempt, RunState
 from services.core.store import Draft, RunStore
 from services.core.tokens import issue
 from services.worker.controller import verdict as do
+from services.worker.controller.census import publish
 from services.worker.controller.clearing import Clearing
 from services.worker.controller.progress import progress_of
 from services.worker.controller.retries import has_another_pool, retry_of
@@ -65,23 +67,24 @@ class Reconciler:
 
     def reconcile_all(self) -> None:
         """Look at every live attempt once."""
-        for attempt in self.attempts.live():
-            self.reconcile(attempt)
+        attempts = [found for name in self.attempts.live() if (found := self.reconcile(name))]
         self._clearing.clear()
+        publish(PoolStates(self.store.client), self.terms.pools, self.executor, attempts)
 
-    def reconcile(self, attempt_name: str) -> None:
-        """Do what one attempt needs now. Raises `StoreUnavailable` and nothing else."""
+    def reconcile(self, attempt_name: str) -> Attempt | None:
+        """Do what one attempt needs now; it as it was found. Raises `StoreUnavailable` and nothing else."""
         run = run_of_attempt(attempt_name)
         try:
             state = self.store.state(run)
             attempt = _live(state, attempt_name)
             if attempt is None:
-                return
+                return None
             seen, record = (self.executor.inspect(attempt_name), self.attempts.record(attempt_name))
             action = do.decide(state, attempt, record, seen, time.time(), self.terms.finish_seconds)
             self._carry_out(state, attempt, record, seen, action)
             if not isinstance(action, do.Close):
                 self._record_progress(state, attempt, seen)
+            return attempt
         except RunNotFound:
             log.error("attempt_without_run", attempt=attempt_name)
         except StoreUnavailable:
@@ -89,6 +92,7 @@ class Reconciler:
         except Exception:
             # The edge of one attempt: whatever is wrong with it must not keep the others waiting.
             log.exception("reconcile_failed", attempt=attempt_name)
+        return None
 
     def _carry_out(
         self, state: RunState, attempt: Attempt, record: AttemptRecord, seen: Observed, action: do.Action

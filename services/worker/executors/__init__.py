@@ -12,11 +12,12 @@ from typing import Protocol
 from pydantic import SecretStr
 
 from services.core.errors import CohortError, Conflict
+from services.core.pool_states import Room
 from services.core.records import Diagnosis, FileRef, Stage
 from services.core.resources import Resources
 from services.runner.spool import ExitReason, ExitRecord
 
-__all__ = ["AttemptBusy", "AttemptSpec", "Executor", "ExitReason", "ExitRecord", "Held", "Observed", "Phase"]
+__all__ = ["AttemptBusy", "AttemptSpec", "Executor", "ExitReason", "ExitRecord", "Held", "Observed", "Phase", "Room"]
 
 
 class AttemptBusy(Conflict):
@@ -116,6 +117,10 @@ class Executor(Protocol):
 
     def list(self) -> Sequence[Observed]:
         """Every attempt this executor's world knows of."""
+        ...
+
+    def rooms(self) -> Sequence[Room]:
+        """What the pools' nodes have now, for people to look at. Of a pool that is left out nothing is known."""
         ...
 
     def remove(self, attempt: str) -> None:

@@ -23,6 +23,8 @@ import services
 from services.core.artifacts import ArtifactStore
 from services.core.errors import BadRequest
 from services.core.faults import reach
+from services.core.pool_states import Room
+from services.core.pools import LOCAL
 from services.core.workspace import Workspace
 from services.runner import shim
 from services.runner.follow import lost
@@ -101,6 +103,10 @@ class LocalExecutor:
             return []
         names = sorted(path.name for path in self._directory.iterdir() if _ATTEMPT.fullmatch(path.name))
         return [self.inspect(name) for name in names]
+
+    def rooms(self) -> Sequence[Room]:
+        """See `Executor`. Programs here are given no share of the machine, so nothing is known to be free."""
+        return (Room(name=LOCAL, nodes=1, cores=float(len(os.sched_getaffinity(0)))),)
 
     def remove(self, attempt: str) -> None:
         """See `Executor`."""

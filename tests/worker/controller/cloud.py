@@ -5,7 +5,7 @@ from typing import Any
 
 from services.core.observations import FinishReport
 from services.runner.spool import ExitReason, ExitRecord
-from services.worker.executors import AttemptBusy, AttemptSpec, Observed, Phase
+from services.worker.executors import AttemptBusy, AttemptSpec, Observed, Phase, Room
 
 
 def exit_record(exit_code: int | None = 0, reason: str = "exited", **fields: Any) -> ExitRecord:
@@ -30,6 +30,7 @@ class Cloud:
         self.removed: list[str] = []
         self.broken: dict[str, Exception] = {}
         self.busy: set[str] = set()
+        self.has_room: list[Room] = []
 
     def set(self, attempt: str, phase: Phase, exit: ExitRecord | None = None, **fields: Any) -> None:
         """Where an attempt stands from now on."""
@@ -49,6 +50,9 @@ class Cloud:
 
     def list(self) -> Sequence[Observed]:
         return list(self.world.values())
+
+    def rooms(self) -> Sequence[Room]:
+        return self.has_room
 
     def remove(self, attempt: str) -> None:
         if attempt in self.busy:

@@ -10,11 +10,12 @@ from services.core import events as ev
 from services.core.errors import CohortError, StoreUnavailable
 from services.core.keys import run_of_attempt
 from services.core.lifecycle import Reason, Status
+from services.core.pool_states import PoolState, PoolStates
 from services.core.records import Diagnosis, Limits, RunState, Stage, Wait
 from services.core.store import RunStore
 from services.core.taxonomy import Failure, Owner
 from services.core.tokens import BadToken, check
-from services.worker.executors import Phase
+from services.worker.executors import Phase, Room
 from tests.worker.controller.cloud import exit_record
 from tests.worker.controller.conftest import Control
 
@@ -442,3 +443,29 @@ def test_what_is_still_shipping_is_forgotten_later(control: Control) -> None:
     control.reconciler.reconcile_all()
 
     assert control.cloud.removed == [attempt]
+
+
+# --- What the pools hold ----------------------------------------------------------------------------------------------
+
+
+def test_each_round_tells_what_the_pools_hold(control: Control) -> None:
+    running, _ = control.submit(), control.submit()
+    control.attempts.claim(running, "pod")
+    control.cloud.set(running, Phase.RUNNING)
+    control.cloud.has_room = [Room(name="local", nodes=3, cores=24.0)]
+
+    for _ in range(2):
+        control.reconciler.reconcile_all()
+
+    published = PoolStates(control.store.client).newest()
+    assert published is not None
+    assert published.pools == (PoolState(name="local", nodes=3, cores=24.0, running=1, queued=1),)
+
+
+def test_a_pool_that_cannot_be_read_keeps_nobody_waiting(control: Control) -> None:
+    control.cloud.has_room = [None]  # type: ignore[list-item]
+    attempt = control.submit()
+
+    control.reconciler.reconcile_all()
+
+    assert [spec.attempt for spec in control.cloud.submitted] == [attempt]

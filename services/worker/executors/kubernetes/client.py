@@ -29,6 +29,8 @@ _SILENT_SECONDS = 90.0
 _MERGE_PATCH = "application/merge-patch+json"
 
 JOBS, PODS, SECRETS, EVENTS = ("batch/v1", "jobs"), ("v1", "pods"), ("v1", "secrets"), ("v1", "events")
+# Belongs to no namespace.
+NODES = ("v1", "nodes")
 Kind = tuple[str, str]
 
 
@@ -87,7 +89,7 @@ class Stream:
 
 
 class Cluster:
-    """One namespace of one cluster. Threads may share it."""
+    """One namespace of one cluster, and the cluster's nodes. Threads may share it."""
 
     def __init__(self, api: official.ApiClient, namespace: str, requests: Counter) -> None:
         self._api = api
@@ -179,7 +181,7 @@ class Cluster:
     def _path(self, kind: Kind, name: str) -> str:
         version, plural = kind
         root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
-        path = f"{root}/namespaces/{self._namespace}/{plural}"
+        path = f"{root}/{plural}" if kind == NODES else f"{root}/namespaces/{self._namespace}/{plural}"
         return f"{path}/{quote(name)}" if name else path
 
 

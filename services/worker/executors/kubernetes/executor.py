@@ -13,6 +13,7 @@ import structlog
 
 from services.core.errors import BadRequest, Conflict
 from services.core.faults import reach
+from services.core.pool_states import Room
 from services.core.pools import Pools
 from services.core.records import Stage
 from services.worker.executors import AttemptBusy, AttemptSpec, Held, Observed, Phase
@@ -29,6 +30,7 @@ from services.worker.executors.kubernetes.reading import (
     is_finished,
     observe,
 )
+from services.worker.executors.kubernetes.rooms import rooms_of
 from services.worker.executors.kubernetes.valves import Limits, Valves
 
 log = structlog.get_logger()
@@ -131,6 +133,12 @@ class KubernetesExecutor:
             self._has_token &= there
             shown = sorted(there - self._going)
         return [self._look(attempt) for attempt in shown]
+
+    def rooms(self) -> Sequence[Room]:
+        """See `Executor`. Nothing, where the nodes cannot be seen."""
+        nodes = self._namespace.nodes()
+        pods = [kept.body for kept in self._namespace.pods.all() if not kept.is_gone]
+        return [] if nodes is None else rooms_of(self._pools, nodes, pods)
 
     def remove(self, attempt: str) -> None:
         """See `Executor`. The Job goes with the next `list`, together with others."""

@@ -1,9 +1,12 @@
-"""The Jobs and pods of the namespace as attempts: which there are, and the Job and the newest pod of each."""
+"""The Jobs and pods of the namespace as attempts: which there are, and the Job and the newest pod of each.
+
+Beside them the cluster's nodes, where we may see them.
+"""
 
 import time
 from typing import Any
 
-from services.worker.executors.kubernetes.client import EVENTS, JOBS, PODS, Cluster, Json
+from services.worker.executors.kubernetes.client import EVENTS, JOBS, NODES, PODS, Cluster, Json
 from services.worker.executors.kubernetes.manifest import ATTEMPT, SELECTOR
 from services.worker.executors.kubernetes.watching import Kept, Watched
 
@@ -20,16 +23,16 @@ class Namespace:
         self.pods = Watched(cluster, PODS, SELECTOR, trim_pod, _attempt, keeps_gone=True)
         # Kept for people and diagnoses: nothing waits for them, and a cluster that refuses them is seen all the same.
         self._events = Watched(cluster, EVENTS, "", trim_event, _about)
-
+        self._nodes = Watched(cluster, NODES, "", trim_node, _name)
         self._patient_until = 0.0
 
     def start(self) -> None:
         self._patient_until = time.monotonic() + _SYNC_SECONDS
-        for watched in (self.jobs, self.pods, self._events):
+        for watched in (self.jobs, self.pods, self._events, self._nodes):
             watched.start()
 
     def stop(self) -> None:
-        for watched in (self.jobs, self.pods, self._events):
+        for watched in (self.jobs, self.pods, self._events, self._nodes):
             watched.stop()
 
     def is_seen(self) -> bool:
@@ -62,6 +65,10 @@ class Namespace:
         found = [kept.body for name in names for kept in self._events.of(name)]
         return sorted(found, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
 
+    def nodes(self) -> list[Json] | None:
+        """The cluster's nodes; None where we may not see them, or cannot now."""
+        return None if self._nodes.blind_seconds else [kept.body for kept in self._nodes.all()]
+
     def tidy(self) -> None:
         """Forget what belongs to attempts that are gone from the cluster."""
         there = self.attempts()
@@ -93,6 +100,20 @@ def trim_pod(body: Json) -> Json:
     }
 
 
+def trim_node(body: Json) -> Json:
+    """What is read of a node."""
+    status = body.get("status", {})
+    return {
+        "metadata": {name: body["metadata"][name] for name in ("name", "uid", "resourceVersion")}
+        | {"labels": body["metadata"].get("labels", {})},
+        "spec": {name: body["spec"][name] for name in ("taints", "unschedulable") if name in body.get("spec", {})},
+        "status": {
+            "allocatable": status.get("allocatable", {}),
+            "conditions": [one for one in status.get("conditions", []) if one["type"] == "Ready"],
+        },
+    }
+
+
 def trim_event(body: Json) -> Json:
     """What is read of an event."""
     wanted = ("type", "reason", "message", "count", "firstTimestamp", "lastTimestamp", "eventTime", "involvedObject")
@@ -111,6 +132,10 @@ def _created(kept: Kept) -> str:
 
 def _attempt(body: Json) -> str:
     return str(body["metadata"].get("labels", {}).get(ATTEMPT, ""))
+
+
+def _name(body: Json) -> str:
+    return str(body["metadata"]["name"])
 
 
 def _about(event: Json) -> str:
