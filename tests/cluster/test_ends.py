@@ -18,7 +18,8 @@ def test_a_program_over_its_memory_limit_is_killed_and_the_sidecar_ships_its_log
     hungry = "echo begun; head -c 300m /dev/zero | tail"
     spec = world.spec(hungry, resources=Resources(cpu=0.02, memory=64 << 20))
     world.executor.submit(spec)
-    seen = until_over(world, spec.attempt)
+    wait_until(lambda: world.executor.inspect(spec.attempt).phase.is_over, timeout=150)
+    seen = world.executor.inspect(spec.attempt)
     assert seen.exit
     assert seen.phase is Phase.FINISHED
     assert seen.exit.exit_code == 137

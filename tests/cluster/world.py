@@ -123,6 +123,8 @@ class KubernetesWorld:
         """Have the server hand out the attempt's files."""
         kept = self.kept(spec.attempt)
         placed = [(Root.WORK, path, data) for path, data in self._snapshots[spec.snapshot].items()]
+        if spec.restores:
+            placed += [(Root.CHECKPOINT, path, data) for path, data in self._snapshots[spec.restores].items()]
         for step, files in spec.inputs.items():
             placed += [(Root.IN, f"{step}/{file.path}", self._outputs[file.sha256]) for file in files]
         for root, path, data in placed:
