@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -21,34 +20,23 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
+from services.core.contents import CHUNK_BYTES, ArtifactDamaged, ArtifactNotFound, ArtifactStoreUnavailable, Blob
 from services.core.durable import spool
-from services.core.errors import CohortError, NotFound
+from services.core.errors import CohortError
 from services.core.paths import clean_path
 from services.core.shelf import DiskShelf, Shelf
 
-CHUNK_BYTES = 1 << 20
+__all__ = [
+    "CHUNK_BYTES",
+    "ArtifactDamaged",
+    "ArtifactNotFound",
+    "ArtifactStore",
+    "ArtifactStoreUnavailable",
+    "Blob",
+]
+
 _PARALLEL_PUTS = 16
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
-
-
-class ArtifactNotFound(NotFound):
-    """No such object. Nothing was changed."""
-
-
-class ArtifactDamaged(CohortError):
-    """An object's bytes no longer hash to its name: the storage lost or changed them."""
-
-
-class ArtifactStoreUnavailable(CohortError):
-    """The storage refuses or cannot be reached (network, permission, full disk). Every call is safe to repeat."""
-
-
-@dataclass(frozen=True)
-class Blob:
-    """An object in the store: its sha256 in hex and its size in bytes."""
-
-    sha256: str
-    size: int
 
 
 class ArtifactStore:

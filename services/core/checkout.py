@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.core.checkout_index import Index, IndexFile, nest
+from services.core.contents import Change, Snapshots
 from services.core.errors import CohortError
 from services.core.laying import Layer
 from services.core.scanning import Scan, Skipped
-from services.core.workspace import EMPTY, Change, Workspace
+from services.core.trees import EMPTY
 
 __all__ = ["Checkout", "CheckoutFailed", "Laid", "NotLaid", "Skipped"]
 
@@ -41,10 +42,10 @@ class Checkout:
     """The directory and what is known of it. `state` is a directory beside it unless told, never inside."""
 
     def __init__(
-        self, directory: Path, workspace: Workspace, max_file_bytes: int = MAX_FILE_BYTES, state: Path | None = None
+        self, directory: Path, snapshots: Snapshots, max_file_bytes: int = MAX_FILE_BYTES, state: Path | None = None
     ) -> None:
         self.directory = directory
-        self._workspace = workspace
+        self._snapshots = snapshots
         self._max_file_bytes = max_file_bytes
         self._index_file = IndexFile(state or directory.parent / f".{directory.name}.checkout")
 
@@ -57,11 +58,11 @@ class Checkout:
     def lay(self, snapshot: str) -> Laid:
         """Make the directory equal to the snapshot: deleted files return, others go, links are never followed.
 
-        After an interruption, a second call repairs. Raises `CheckoutFailed` and what `Workspace` raises.
+        After an interruption, a second call repairs. Raises `CheckoutFailed` and what `Snapshots` raises.
         """
-        wanted = {entry.path: entry for entry in self._workspace.list(snapshot)}
+        wanted = {entry.path: entry for entry in self._snapshots.list(snapshot)}
         index = self._index_file.load() or Index(EMPTY, {})
-        layer = Layer(self._workspace.store.open, index)
+        layer = Layer(self._snapshots.store.open, index)
         with self._opened(create=True) as top:
             self._index_file.begin()
             layer.lay(top, nest(wanted))
@@ -77,7 +78,7 @@ class Checkout:
         index = None if self._index_file.is_laying() else self._index_file.load()
         if index is None:
             raise NotLaid(f"{self.directory} holds no known snapshot; lay one first")
-        scan = Scan(self._workspace.store, index, self._workspace.limits, self._max_file_bytes)
+        scan = Scan(self._snapshots.store, index, self._snapshots.limits, self._max_file_bytes)
         with self._opened(create=False) as top:
             scan.run(top, nest(index.files))
         return scan.changes, scan.skipped

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from services.core import directories
-from services.core.artifacts import CHUNK_BYTES, ArtifactDamaged
 from services.core.checkout_index import Folder, Index, Known, stamp
-from services.core.workspace import Entry
+from services.core.contents import CHUNK_BYTES, ArtifactDamaged
+from services.core.differences import Entry
 
 
 class Layer:

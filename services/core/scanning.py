@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from services.core import directories
-from services.core.artifacts import CHUNK_BYTES, ArtifactStore
 from services.core.checkout_index import Folder, Index, Known
+from services.core.contents import CHUNK_BYTES, Change, Contents
 from services.core.errors import BadRequest
 from services.core.laying import content_hash
 from services.core.paths import BadPath, Limits, clean_path
 from services.core.trees import EXECUTABLE_MODE, FILE_MODE
-from services.core.workspace import Change
 
 _MAX_SKIPPED = 1000
 _IGNORED_NAMES = frozenset({"__pycache__", ".git"})
@@ -34,7 +33,7 @@ class _TooLarge(BadRequest):
 class Scan:
     """One pass over a directory. `changes` and `skipped` are its result; contents of changed files are stored."""
 
-    def __init__(self, store: ArtifactStore, index: Index, limits: Limits, max_file_bytes: int) -> None:
+    def __init__(self, store: Contents, index: Index, limits: Limits, max_file_bytes: int) -> None:
         self.changes: list[Change] = []
         self.skipped: list[Skipped] = []
         self._store = store

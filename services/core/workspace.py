@@ -7,12 +7,12 @@ the run's log is written.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import BinaryIO
 
 from services.core import tarball
-from services.core.artifacts import ArtifactStore, Blob
+from services.core.artifacts import ArtifactStore
+from services.core.contents import Blob, Change
 from services.core.differences import DiffKind, Entry, FileDiff, compare, render
 from services.core.errors import BadRequest
 from services.core.paths import DEFAULT_LIMITS, BadPath, Limits, clean_path
@@ -59,18 +59,6 @@ _STREAMED_BYTES = 1 << 20
 
 class WorkspaceFull(BadRequest):
     """The change would pass a limit on files or bytes. Nothing was changed."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """One file's new content: bytes, or a blob that is in the store already, or None to delete it.
-
-    Any mode that its owner may execute is kept as 0o755, every other as 0o644.
-    """
-
-    path: str
-    content: bytes | Blob | None
-    mode: int = FILE_MODE
 
 
 # `Workspace.list` would stand for the built-in inside the class.
