@@ -17,6 +17,9 @@ follows from its id alone. What spans runs (a tenant's budget, API keys) has a t
 | `{c07}:attempt:<attempt>:tail` | string | the newest bytes of the log, not yet a segment |
 | `{c07}:attempt:<attempt>:segments` | zset | segment `offset-length-crc` → offset |
 | `{c07}:attempt:<attempt>:metrics` | list | the attempt's metric records, one JSON each |
+| `{c07}:sandbox:<run>` | hash | of the run's commands: order, attempt that took it, outcome; see `sandboxes` |
+| `{c07}:sandbox:<run>:queue` | list | calls that no pod has taken |
+| `{c07}:sandbox:<run>:begun` | set | calls that a pod has taken and that have no outcome |
 | `{t:<tenant>}:ledger` | hash | cap, spent, reserved in microdollars |
 | `{t:<tenant>}:holds` | hash | reservation id → microdollars |
 | `{keys}:<key id>` | hash | an API key's record; only the secret's hash |
@@ -104,6 +107,10 @@ class Keys:
         name = f"{self.tag(run_of_attempt(attempt))}:attempt:{attempt}"
         return f"{name}:{part}" if part else name
 
+    def sandbox(self, run: str, part: str = "") -> str:
+        name = f"{self.tag(run)}:sandbox:{run}"
+        return f"{name}:{part}" if part else name
+
 
 def ledger(tenant: str) -> str:
     return f"{{t:{tenant}}}:ledger"
@@ -128,6 +135,10 @@ def leader(role: str) -> str:
 def run_channel(run: str) -> str:
     """The pub/sub channel on which a run's new events and live observations are announced. A hint, never the truth."""
     return f"cohort:run:{run}"
+
+
+COMMAND_QUEUED = "command"
+"""Said on a run's channel when its sandbox has something to look at."""
 
 
 CONTROLLER_CHANNEL = "cohort:controller"

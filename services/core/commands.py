@@ -1,0 +1,61 @@
+"""Commands in a run's sandbox: what the worker asks for, what its sidecar is told, and what it answers."""
+
+from typing import Annotated
+
+from pydantic import Base64Bytes, Field
+
+from services.core.manifest import Sha256, Size
+from services.core.paths import DEFAULT_LIMITS
+from services.core.records import Record
+
+# The newest part of what a command says is kept; up to so much of it travels inside the outcome.
+OUTPUT_BYTES = 32 << 20
+INLINE_BYTES = 8 << 10
+MAX_SKIPPED = 1_001
+Receipt = Annotated[str, Field(max_length=200, pattern="^[ -~]*$")]
+
+
+class Order(Record):
+    """A command to run once, in the files of a snapshot."""
+
+    call: str
+    snapshot: str
+    command: str
+    timeout_seconds: float
+
+
+class NextCommand(Record):
+    """What the sidecar is to do next: carry out an order, or end the sandbox, or (neither) ask again."""
+
+    order: Order | None = None
+    end: bool = False
+
+
+class Brought(Record):
+    """An object that the sidecar put into the store. `receipt` is the API's word for it; '' where it is not needed."""
+
+    sha256: Sha256
+    size: Size
+    receipt: Receipt = ""
+
+
+class ChangedFile(Record):
+    """A file that a command left; one without content is deleted."""
+
+    path: str = Field(min_length=1, max_length=4096)
+    content: Brought | None = None
+    mode: int = Field(0o644, ge=0, le=0o777)
+
+
+class Outcome(Record):
+    """How a command ended, and what it left.
+
+    `reason` is that of an exit record. `output` is what it said, or, where that is long, `output_object` names it.
+    """
+
+    exit_code: int | None = None
+    reason: str = Field(max_length=100)
+    output: Base64Bytes = Field(b"", max_length=2 * INLINE_BYTES)
+    output_object: Brought | None = None
+    changes: tuple[ChangedFile, ...] = Field((), max_length=2 * DEFAULT_LIMITS.files)
+    skipped: tuple[Annotated[str, Field(max_length=4096)], ...] = Field((), max_length=MAX_SKIPPED)
