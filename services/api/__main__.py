@@ -26,6 +26,7 @@ from services.core.logs import LogStore
 from services.core.payload import Payloads
 from services.core.pools import Pools
 from services.core.redis import connect
+from services.core.sandboxes import SandboxStore
 from services.core.settings import ApiSettings, load
 from services.core.store import RunStore
 from services.core.workspace import Workspace
@@ -71,6 +72,7 @@ def parts_of(settings: ApiSettings) -> Parts:
     return Parts(
         store=store,
         attempts=AttemptStore(client, keys),
+        sandboxes=SandboxStore(client, keys, Payloads(artifacts)),
         logs=LogStore(client, keys, artifacts),
         artifacts=artifacts,
         workspace=Workspace(artifacts),

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from services.api import (
     artifacts,
     checkpoints,
+    commands,
     events,
     files,
     health,
@@ -26,7 +27,8 @@ from services.api import (
 from services.api.edge import Edge
 from services.api.parts import Parts
 
-_RESOURCES = (runs, why, events, messages, steps, artifacts, workspace, pools, keys, ingest, files, checkpoints, health)
+_RUNNERS = (ingest, files, checkpoints, commands)
+_RESOURCES = (runs, why, events, messages, steps, artifacts, workspace, pools, keys, *_RUNNERS, health)
 
 
 def create_app(parts: Parts) -> FastAPI:

@@ -16,7 +16,7 @@ from anyio.to_thread import run_sync
 from services.api.sse import frame
 from services.core import events as ev
 from services.core.errors import CohortError
-from services.core.keys import step_of_attempt
+from services.core.keys import COMMAND_QUEUED, step_of_attempt
 from services.core.lifecycle import Status
 from services.core.records import RunState
 from services.core.store import RunStore
@@ -88,7 +88,11 @@ class Feed:
     # --- For the hub ----------------------------------------------------------------------------------------------
 
     def hear(self, announcement: bytes) -> None:
-        """Take what Redis announces of this run: a seq, or a JSON object with what was seen of an attempt."""
+        """Take what Redis announces of this run: a seq, a JSON object with what was seen of an attempt,
+        or that its sandbox has something to look at."""
+        if announcement == COMMAND_QUEUED.encode():
+            self.wake()
+            return
         if not announcement.startswith(b"{"):
             self._look.set()
             return

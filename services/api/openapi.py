@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from services.api.commands import CommandReport, IdleSidecar
 from services.api.ingest import Claim, Heartbeat
 from services.api.keys import KeyRequest
 from services.api.messages import Message
@@ -20,7 +21,8 @@ DESCRIPTION = """Goals in, models with their evidence out.
 Every error is a problem document (RFC 9457) with a stable `type`. Every route below `/v1` wants an API key
 (`Authorization: Bearer ck_…`) and knows only its tenant's runs."""
 # What routes read by themselves, so that FastAPI does not know of it.
-_BODIES = (Submission, Cancellation, Message, KeyRequest, Claim, Heartbeat, Observations, FinishReport)
+_RUNNERS = (Claim, Heartbeat, Observations, FinishReport, IdleSidecar, CommandReport)
+_BODIES = (Submission, Cancellation, Message, KeyRequest, *_RUNNERS)
 _REF = "#/components/schemas/{model}"
 _AUTHENTICATED = ("400", "401", "403", "404", "422", "503")
 _SCHEMES = {

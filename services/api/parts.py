@@ -15,6 +15,7 @@ from services.core.attempts import AttemptStore
 from services.core.catalog import Catalog
 from services.core.logs import LogStore
 from services.core.pools import Pools
+from services.core.sandboxes import SandboxStore
 from services.core.store import RunStore
 from services.core.workspace import Workspace
 
@@ -36,6 +37,7 @@ class Parts:
 
     store: RunStore
     attempts: AttemptStore
+    sandboxes: SandboxStore
     logs: LogStore
     artifacts: ArtifactStore
     workspace: Workspace

@@ -5,6 +5,7 @@ queue of commands, who took which, and their outcomes. A command is taken once, 
 and from then on only that pod can say what became of it; once the attempt is over, nobody can.
 """
 
+import time
 from dataclasses import dataclass
 
 from services.core.attempts import AttemptOver, AttemptTaken
@@ -74,7 +75,8 @@ class SandboxStore:
     @answered
     def set_terms(self, run: str, idle_seconds: float, until: float) -> None:
         """How long the next sandbox waits for a command before it ends, and when it takes no more."""
-        terms = {"idle_ms": int(idle_seconds * 1000), "until_ms": int(until * 1000)}
+        now_ms = int(time.time() * 1000)
+        terms = {"idle_ms": int(idle_seconds * 1000), "until_ms": int(until * 1000), "used_at": now_ms}
         self._client.hset(self._keys.sandbox(run), mapping=terms)
 
     def retire(self, run: str, attempt: str) -> int:

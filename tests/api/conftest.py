@@ -21,6 +21,7 @@ from services.core.keys import Keys
 from services.core.logs import LogStore
 from services.core.payload import Payloads
 from services.core.redis import connect
+from services.core.sandboxes import SandboxStore
 from services.core.store import RunStore
 from services.core.tokens import issue
 from services.core.workspace import Workspace
@@ -72,6 +73,7 @@ def parts_on(redis_url: str, directory: Path) -> Parts:
     return Parts(
         store=store,
         attempts=AttemptStore(client, keys),
+        sandboxes=SandboxStore(client, keys, Payloads(artifacts)),
         logs=LogStore(client, keys, artifacts),
         artifacts=artifacts,
         workspace=Workspace(artifacts),

@@ -32,7 +32,7 @@ if terms[1] ~= ARGV[1] and not is_late then
   end
 end
 if redis.call('SCARD', KEYS[5]) > 0 then return {'none', ''} end
-local is_idle = now - tonumber(terms[4] or '0') > tonumber(terms[3] or ARGV[3])
+local is_idle = terms[4] and now - tonumber(terms[4]) > tonumber(terms[3] or ARGV[3])
 if terms[1] == ARGV[1] or is_late or is_idle then
   -- From here on nothing more is given to it, so nobody's command is lost with it.
   redis.call('HSET', KEYS[3], 'retired', ARGV[1])
