@@ -5,7 +5,7 @@
     TARGET/ld.so           the loader, started as a program
     TARGET/python3         this interpreter
     TARGET/lib/            its shared libraries, and lib/python3.X with the modules that the shim can come to import
-    TARGET/shim.py
+    TARGET/shim.py         and host.py, which lies beside SHIM and needs no other modules
 
 To be started as `TARGET/ld.so --library-path TARGET/lib TARGET/python3 -I -S TARGET/shim.py …`.
 """
@@ -28,7 +28,7 @@ for absent in ("bz2", "lzma", "zlib", "_bz2", "_lzma"):
     sys.modules[absent] = None
 sys.path.insert(0, sys.argv[1])
 os.environ["LANGUAGE"] = "de_DE.ISO-8859-1@euro:fr"
-import shim
+import shim, host
 for arguments in (["--help"], ["--deadline-seconds", "soon"]):
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         with contextlib.suppress(SystemExit):
@@ -57,15 +57,16 @@ def main(shim: Path, target: Path) -> None:
         for library in libraries(binary):
             is_loader = library.name.startswith("ld-")
             install(library, target / "ld.so" if is_loader else target / "lib" / library.name)
-    shutil.copyfile(shim, target / "shim.py")
-    (target / "shim.py").chmod(0o644)
+    for program in (shim, shim.with_name("host.py")):
+        shutil.copyfile(program, target / program.name)
+        (target / program.name).chmod(0o644)
 
 
 def traced(shim: Path) -> list[str]:
     """The modules that an interpreter has which has imported the shim."""
     command = [sys.executable, "-I", "-S", "-c", TRACE, str(shim.parent)]
     names: list[str] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return [name for name in names if name not in {"__main__", "shim"}]
+    return [name for name in names if name not in {"__main__", "shim", "host"}]
 
 
 def origin_of(name: str) -> Path | None:

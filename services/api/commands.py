@@ -1,6 +1,7 @@
 """The commands of a sandbox: given to its sidecar one by one, with the files they run in, and answered by it."""
 
 import time
+from functools import partial
 from typing import Annotated
 
 from anyio.to_thread import run_sync
@@ -11,6 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from services.api.artifacts import BYTES, download_of
 from services.api.auth import Runner
 from services.api.bodies import json_body, takes
+from services.api.files import live_attempt, run_of
 from services.api.ingest import PodUid
 from services.api.parameters import Sha256
 from services.api.parts import Parts, Uses
@@ -40,10 +42,11 @@ CallId = Annotated[
 
 
 class IdleSidecar(Record):
-    """A sidecar that could do with a command. `tended`: the ones it has."""
+    """A sidecar that could do with a command. `tended`: the ones it has. `is_over`: it can begin no more."""
 
     pod_uid: PodUid
     tended: Annotated[tuple[Call, ...], Field(max_length=1_000)] = ()
+    is_over: bool = False
 
 
 class CommandReport(Record):
@@ -71,11 +74,15 @@ async def take_next(
 
     A command that this execution took and does not tend is given to it again.
     """
-    until = time.monotonic() + _HOLD_SECONDS
+    sandbox = live_attempt(await run_sync(run_of, parts, attempt), attempt)
+    take = partial(
+        parts.sandboxes.next, attempt, idle.pod_uid, idle.tended, sandbox.resources.gpus, is_over=idle.is_over
+    )
+    until = time.monotonic() + (0.0 if idle.is_over else _HOLD_SECONDS)
     try:
         async with parts.hub.feed(run_of_attempt(attempt)) as feed:
             while True:
-                found = await run_sync(parts.sandboxes.next, attempt, idle.pod_uid, idle.tended)
+                found = await run_sync(take)
                 left = until - time.monotonic()
                 if found.order is not None or found.end or left <= 0 or parts.hub.is_closing:
                     break

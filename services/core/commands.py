@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Base64Bytes, Field
+from pydantic import ConfigDict, Field
 
 from services.core.manifest import Sha256, Size
 from services.core.paths import DEFAULT_LIMITS
@@ -12,16 +12,21 @@ from services.core.records import Record
 OUTPUT_BYTES = 32 << 20
 INLINE_BYTES = 8 << 10
 MAX_SKIPPED = 1_001
+NOT_STARTED = "not_started"
+"""The reason of a command that a sandbox took and, for certain, never began: it may be given to another."""
+NOT_LAID = "not_laid"
+"""The reason of a command whose files could not be laid: it was not begun, and the output says why."""
 Receipt = Annotated[str, Field(max_length=200, pattern="^[ -~]*$")]
 
 
 class Order(Record):
-    """A command to run once, in the files of a snapshot."""
+    """A command to run once, in the files of a snapshot, where there are so many GPUs."""
 
     call: str
     snapshot: str
     command: str
     timeout_seconds: float
+    gpus: int = 0
 
 
 class NextCommand(Record):
@@ -53,9 +58,11 @@ class Outcome(Record):
     `reason` is that of an exit record. `output` is what it said, or, where that is long, `output_object` names it.
     """
 
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
     exit_code: int | None = None
     reason: str = Field(max_length=100)
-    output: Base64Bytes = Field(b"", max_length=2 * INLINE_BYTES)
+    output: bytes = Field(b"", max_length=2 * INLINE_BYTES)
     output_object: Brought | None = None
     changes: tuple[ChangedFile, ...] = Field((), max_length=2 * DEFAULT_LIMITS.files)
     skipped: tuple[Annotated[str, Field(max_length=4096)], ...] = Field((), max_length=MAX_SKIPPED)

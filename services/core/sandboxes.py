@@ -52,6 +52,7 @@ class SandboxStore:
         """Have the command run once; one that is known already is left as it is. Raises `RunNotAtWork`."""
         keys = [self._keys.run(run), self._keys.sandbox(run), self._keys.sandbox(run, "queue")]
         args = [order.call, self._payloads.pack(order.model_dump_json()), run_channel(run), COMMAND_QUEUED]
+        args.append(str(order.gpus))
         if run_script(self._client, "sandbox_queue", keys, args) == b"over":
             raise RunNotAtWork(f"run {run} is not running, so {order.call} is not begun")
 
@@ -72,6 +73,12 @@ class SandboxStore:
         keys = [self._keys.sandbox(run), self._keys.sandbox(run, "queue")]
         return bool(run_script(self._client, "sandbox_withdraw", keys, [call]) == b"ok")
 
+    def queue_again(self, run: str, call: str, attempt: str) -> None:
+        """Put a command back into the queue that `attempt` took and never began, as its outcome says."""
+        keys = [self._keys.sandbox(run), self._keys.sandbox(run, "queue")]
+        args = [call, attempt, run_channel(run), COMMAND_QUEUED]
+        run_script(self._client, "sandbox_queue_again", keys, args)
+
     @answered
     def set_terms(self, run: str, idle_seconds: float, until: float) -> None:
         """How long the next sandbox waits for a command before it ends, and when it takes no more."""
@@ -91,14 +98,17 @@ class SandboxStore:
 
     # --- The sidecar's side ---------------------------------------------------------------------------------------
 
-    def next(self, attempt: str, pod_uid: str, tended: tuple[str, ...] = ()) -> NextCommand:
+    def next(
+        self, attempt: str, pod_uid: str, tended: tuple[str, ...] = (), gpus: int = 0, *, is_over: bool = False
+    ) -> NextCommand:
         """Take the next command for a pod; those it took and does not tend (an answer was lost, a sidecar died) first.
 
+        Others only where the pod's `gpus` are enough for them; and none, from then on, to one that `is_over`.
         Raises `AttemptOver`, `AttemptTaken`.
         """
         run = run_of_attempt(attempt)
         parts = [self._keys.sandbox(run, part) for part in ("", "queue", "begun")]
-        args = [attempt, pod_uid, int(_IDLE_SECONDS * 1000), *tended]
+        args = [attempt, pod_uid, int(_IDLE_SECONDS * 1000), "1" if is_over else "", gpus, *tended]
         verdict, value = run_script(self._client, "sandbox_next", [*self._attempt(attempt), *parts], args)
         _check(attempt, verdict)
         order = Order.model_validate_json(self._payloads.unpack(value.decode())) if verdict == b"order" else None

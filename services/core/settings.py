@@ -52,6 +52,9 @@ class WorkerSettings(SharedSettings):
     slice_turns: int = Field(10, ge=1, description="Turns after which a run yields its slot.")
     slice_seconds: float = Field(240.0, ge=1, description="Seconds after which a run yields its slot.")
     worker_metrics_port: int = Field(0, ge=0, le=65535, description="Port of /metrics and /healthz; 0 is off.")
+    sandbox_image: str = Field("", description="Image of sandboxes; empty: that of steps that name none.")
+    sandbox_idle_minutes: float = Field(15.0, gt=0, description="A sandbox without a command for so long ends.")
+    sandbox_hours: float = Field(4.0, gt=0, description="A sandbox as old as this takes no more commands.")
     model_base_url: str = Field("", description="Base URL of an OpenAI-compatible server; empty: the provider's own.")
     model_api_key: SecretStr = Field(SecretStr(""), description="Key for it; empty: the provider's own variable.")
     model_first_byte_seconds: float = Field(60.0, gt=0, description="Longest wait for the reply to begin.")
@@ -107,6 +110,8 @@ class RunnerSettings(AttemptSettings):
     output_dir: Path = Field(description="The directory whose files are the step's outputs.")
     checkpoint_dir: Path | None = Field(None, description="The checkpoint directory; none: no versions are kept.")
     checkpoint_quiet_seconds: float = Field(3.0, gt=0, description="A checkpoint left alone for so long is whole.")
+    work_dir: Path | None = Field(None, description="Where a sandbox's commands run.")
+    private_dir: Path | None = Field(None, description="What a sandbox's commands cannot reach; none: no sandbox.")
     heartbeat_seconds: float = Field(2.0, gt=0, description="Pause between two heartbeats.")
     stay: bool = Field(False, description="Wait for SIGTERM at the end: a pod's sidecar that ends is started again.")
 

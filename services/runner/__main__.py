@@ -26,6 +26,7 @@ from services.core.manifest import Root
 from services.core.settings import AttemptSettings, LaySettings, RunnerSettings, load
 from services.runner.lay import carry, lay
 from services.runner.metrics import MetricReader
+from services.runner.sandbox import SandboxPlace
 from services.runner.ship import AttemptClient, Halt, Refused, Stopped
 from services.runner.sidecar import Assignment, Sidecar
 from services.runner.spool import Spool, take
@@ -116,6 +117,7 @@ def _tend(settings: RunnerSettings, spool: Spool, client: AttemptClient, halt: H
         output_directory=settings.output_dir,
         checkpoint_directory=settings.checkpoint_dir,
         checkpoint_quiet_seconds=settings.checkpoint_quiet_seconds,
+        sandbox=_sandbox_place(settings),
         heartbeat_seconds=settings.heartbeat_seconds,
     )
     try:
@@ -131,6 +133,12 @@ def _tend(settings: RunnerSettings, spool: Spool, client: AttemptClient, halt: H
         return FAILED
     log.info("settled", outcome=outcome.value)
     return SETTLED
+
+
+def _sandbox_place(settings: RunnerSettings) -> SandboxPlace | None:
+    if settings.work_dir is None or settings.private_dir is None:
+        return None
+    return SandboxPlace(settings.work_dir, settings.private_dir)
 
 
 def _end(spool: Spool, halt: Halt, told: threading.Event, seconds: float | None) -> None:

@@ -4,6 +4,7 @@ Every call is safe to repeat. Failures that time can mend (no connection, 5xx, 4
 full jitter; everything else is an answer, and a type.
 """
 
+import json
 import random
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,7 @@ import google_crc32c
 import httpx
 import structlog
 
+from services.core.commands import NextCommand, Outcome
 from services.core.errors import CohortError
 from services.core.manifest import Manifest, Version
 from services.core.observations import FinishReport, Observations
@@ -178,6 +180,24 @@ class AttemptClient:
         Raises what `take` raises."""
         _expect(self._send("GET", f"/blobs/{sha256}", take=take))
 
+    def next_command(self, pod_uid: str, tended: tuple[str, ...] = (), *, is_over: bool = False) -> NextCommand:
+        """What a sandbox is to do next. Waits a while for it, unless it `is_over` and can only hear what it missed."""
+        asked = {"pod_uid": pod_uid, "tended": list(tended), "is_over": is_over}
+        return self._read(self._send("POST", "/commands/next", json=asked), NextCommand)
+
+    def command_files(self, call: str) -> Manifest:
+        """The workspace that a command runs in."""
+        return self._get(f"/commands/{call}/files", Manifest)
+
+    def command_blob(self, call: str, sha256: str, take: Callable[[Iterator[bytes]], None]) -> None:
+        """Hand the bytes of one file of a command's workspace to `take`, as `get_blob` does."""
+        _expect(self._send("GET", f"/commands/{call}/blobs/{sha256}", take=take))
+
+    def put_outcome(self, call: str, pod_uid: str, outcome: Outcome) -> None:
+        """Tell how a command ended."""
+        body = json.dumps({"pod_uid": pod_uid, "outcome": outcome.model_dump(mode="json")}).encode()
+        _expect(self._send("POST", f"/commands/{call}/outcome", content=body, headers=_JSON))
+
     def finish(self, report: FinishReport) -> int | None:
         """Report the end. None when it is accepted; else the log must be sent again from the offset returned."""
         response = self._send("POST", "/finish", content=_json(report), headers=_JSON)
@@ -187,12 +207,15 @@ class AttemptClient:
         return None
 
     def _get(self, path: str, kind: type[R]) -> R:
-        response = self._send("GET", path)
+        return self._read(self._send("GET", path), kind)
+
+    def _read(self, response: httpx.Response, kind: type[R]) -> R:
         _expect(response)
         try:
             return kind.model_validate_json(response.content)
         except ValueError as error:
-            raise Refused(f"GET {response.request.url.path}: no {kind.__name__}: {_detail(response)}") from error
+            request = response.request
+            raise Refused(f"{request.method} {request.url.path}: no {kind.__name__}: {_detail(response)}") from error
 
     def _put_file(self, path: str, sha256: str, size: int, read: Callable[[], Iterable[bytes]]) -> httpx.Response:
         headers = {"X-Sha256": sha256, "Content-Length": str(size), "Content-Type": "application/octet-stream"}

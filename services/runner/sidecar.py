@@ -21,6 +21,7 @@ from services.runner.follow import CHUNK_BYTES, Digest, Ending, LogFile, is_due,
 from services.runner.metrics import MetricReader
 from services.runner.observe import Observer
 from services.runner.outputs import OutputLimits, upload
+from services.runner.sandbox import Sandbox, SandboxPlace
 from services.runner.ship import AttemptClient, ClaimTaken, Fenced, Halt, Refused, Stopped, TooLarge
 from services.runner.spool import Cursor, ExitReason, ExitRecord, Settlement, Spool
 
@@ -45,6 +46,7 @@ class Assignment:
     output_directory: Path
     checkpoint_directory: Path | None = None
     checkpoint_quiet_seconds: float = QUIET_SECONDS
+    sandbox: SandboxPlace | None = None
     heartbeat_seconds: float = 2.0
     output_limits: OutputLimits = field(default_factory=OutputLimits)
 
@@ -59,6 +61,7 @@ class Sidecar:
         self._halt = halt
         self._observer = Observer(self._spool, client, halt, reader)
         self._keeper = _keeper(assignment, client, halt, self._observer.warn)
+        self._sandbox = _sandbox(assignment, client, halt)
         self._log = LogFile(self._spool.log)
         self._digest = Digest(self._log)
         self._ending = Ending(self._spool, assignment.output_directory)
@@ -113,7 +116,11 @@ class Sidecar:
         self._observer.thread.start()
         if self._keeper:
             self._keeper.thread.start()
+        if self._sandbox:
+            self._sandbox.start()
         record = self._ship()
+        if self._sandbox:
+            self._sandbox.finish()
         files: Sequence[FileRef] = ()
         if record.reason not in _WITHOUT_OUTPUTS:
             # First, since it is all that counts where the machine is about to go.
@@ -218,6 +225,11 @@ class Sidecar:
 def _keeper(assignment: Assignment, client: AttemptClient, halt: Halt, warn: Warn) -> Keeper | None:
     directory = assignment.checkpoint_directory
     return Keeper(directory, client, halt, warn, assignment.checkpoint_quiet_seconds) if directory else None
+
+
+def _sandbox(assignment: Assignment, client: AttemptClient, halt: Halt) -> Sandbox | None:
+    place = assignment.sandbox
+    return Sandbox(place, assignment.spool.directory, assignment.pod_uid, client, halt) if place else None
 
 
 class Unacceptable(CohortError):

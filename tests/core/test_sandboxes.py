@@ -201,3 +201,39 @@ def test_what_is_removed_leaves_no_key(box: Box) -> None:
     box.store.remove(box.run)
     names = [box.keys.sandbox(box.run, part) for part in ("", "queue", "begun")]
     assert not any(box.client.exists(name) for name in names)
+
+
+def test_a_command_that_needs_gpus_waits_for_a_sandbox_that_has_them(box: Box) -> None:
+    box.store.queue(box.run, order("call_1_0").model_copy(update={"gpus": 2}))
+    box.queue("call_1_1")
+    assert box.take() == "call_1_1"
+    assert box.take("call_1_1") == ""
+    found = box.store.next(box.attempt, POD, ("call_1_1",), 2)
+    assert found.order is not None
+    assert found.order.call == "call_1_0"
+
+
+def test_a_command_that_was_never_begun_is_given_to_the_next_sandbox_once(box: Box) -> None:
+    box.queue("call_1_0", "call_1_1")
+    box.take()
+    box.store.queue_again(box.run, "call_1_0", box.attempt)
+    assert box.store.command(box.run, "call_1_0").attempt == box.attempt, "it may be under way"
+    box.done("call_1_0", reason="not_started")
+    for _ in range(2):
+        box.store.queue_again(box.run, "call_1_0", box.attempt)
+    close_attempt(box.runs, box.attempt)
+    second = box.submit(2)
+    assert [box.take("call_1_0", attempt=second), box.take("call_1_0", "call_1_1", attempt=second)] == [
+        "call_1_0",
+        "call_1_1",
+    ]
+    assert box.take("call_1_0", "call_1_1", attempt=second) == ""
+
+
+def test_a_pod_whose_program_is_over_is_given_nothing_new(box: Box) -> None:
+    box.queue("call_1_0", "call_1_1")
+    assert box.take() == "call_1_0"
+    missed = box.store.next(box.attempt, POD, (), is_over=True)
+    assert missed.order is not None
+    assert missed.order.call == "call_1_0"
+    assert box.take("call_1_0") == ""
