@@ -27,6 +27,8 @@ from services.core.payload import Payloads
 from services.core.pools import Pools
 from services.core.redaction import Redactor
 from services.core.redis import connect
+from services.core.resources import Resources
+from services.core.sandboxes import SandboxStore
 from services.core.settings import WorkerSettings
 from services.core.store import RunStore
 from services.core.workspace import Workspace
@@ -36,7 +38,9 @@ from services.worker.housekeeping import Housekeeper
 from services.worker.leases import LeaseKeeper
 from services.worker.model import Limits, LitellmModel, Model
 from services.worker.prices import Price
-from services.worker.shell import Shell
+from services.worker.shells import Shell
+from services.worker.shells.local import LocalShell
+from services.worker.shells.sandbox import SandboxShell, SandboxTerms
 from services.worker.tools import TOOLS
 from services.worker.tools.tool import Desk
 from services.worker.turn import ModelTurn
@@ -51,7 +55,8 @@ def build_engine(settings: WorkerSettings, keeper: LeaseKeeper, store: RunStore,
     """Put an engine together from a process's settings."""
     artifacts = ArtifactStore(settings.artifact_url)
     workspace, ledger = Workspace(artifacts), Ledger(store.client)
-    shell = Shell(settings.state_dir / "runs", workspace)
+    pools = Pools.of(settings)
+    shell = _shell(settings, store, workspace, ledger, pools)
     desk = Desk(
         workspace=workspace,
         artifacts=artifacts,
@@ -59,12 +64,25 @@ def build_engine(settings: WorkerSettings, keeper: LeaseKeeper, store: RunStore,
         logs=LogStore(store.client, store.keys, artifacts),
         ledger=ledger,
         shell=shell,
-        pools=Pools.of(settings),
+        pools=pools,
     )
     redactor = Redactor([settings.model_api_key.get_secret_value()])
     turn = ModelTurn(model, TOOLS, ledger, workspace, redactor, settings.model_max_tokens, settings.model_retry_seconds)
     limits = Slice(settings.slice_turns, settings.slice_seconds)
     return Engine(store, keeper, turn, Calls(TOOLS, desk, redactor), shell, CeleryHints(app), limits)
+
+
+def _shell(settings: WorkerSettings, store: RunStore, workspace: Workspace, ledger: Ledger, pools: Pools) -> Shell:
+    """Where commands run: on this machine where steps do, else in pods of the runs' own."""
+    if settings.executor == "local":
+        return LocalShell(settings.state_dir / "runs", workspace)
+    terms = SandboxTerms(
+        idle_seconds=settings.sandbox_idle_minutes * 60,
+        seconds=settings.sandbox_hours * 3600,
+        resources=Resources(image=settings.sandbox_image),
+    )
+    sandboxes = SandboxStore(store.client, store.keys, Payloads(workspace.store))
+    return SandboxShell(store, sandboxes, ledger, workspace.store, pools, terms)
 
 
 def build_store(settings: WorkerSettings) -> RunStore:

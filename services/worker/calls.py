@@ -23,7 +23,7 @@ from services.core.waiting import is_satisfied
 from services.core.workspace import Change
 from services.worker import conversation as conv
 from services.worker.session import Session
-from services.worker.shell import Interrupted
+from services.worker.shells import Interrupted
 from services.worker.tools.tool import Call, Desk, Finished, Parameters, Park, Replay, Result, Tool
 
 log = structlog.get_logger()

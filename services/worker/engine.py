@@ -27,7 +27,7 @@ from services.worker.housekeeping import clear_if_over
 from services.worker.leases import LeaseKeeper
 from services.worker.session import Session
 from services.worker.settling import settle_leftovers
-from services.worker.shell import Interrupted, Shell
+from services.worker.shells import Interrupted, Shell
 from services.worker.turn import ModelTurn
 
 log = structlog.get_logger()

@@ -12,7 +12,7 @@ import structlog
 
 from services.core.errors import RunNotFound, StoreUnavailable
 from services.core.store import RunStore
-from services.worker.shell import Shell
+from services.worker.shells import Shell
 
 log = structlog.get_logger()
 

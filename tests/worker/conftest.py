@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,19 @@ from services.core.attempts import AttemptStore
 from services.core.keys import Keys
 from services.core.ledger import Ledger
 from services.core.logs import LogStore
+from services.core.payload import Payloads
 from services.core.pools import Pools
 from services.core.redis import Client
+from services.core.sandboxes import SandboxStore
 from services.core.store import RunStore
 from services.core.workspace import Workspace
-from services.worker.shell import Shell
+from services.worker.shells.local import LocalShell
+from services.worker.shells.sandbox import SandboxShell, SandboxTerms
 from services.worker.tools.tool import Desk
+from tests.api.conftest import SECRET, parts_on, served
 from tests.scripted.server import ScriptedServer
 from tests.worker.bench import Bench
+from tests.worker.pods import Pods
 from tests.worker.stories import write_stories
 from tests.worker.workshop import Workshop, settings_for
 
@@ -39,9 +45,26 @@ def desk(artifacts: ArtifactStore, workspace: Workspace, client: Client, keys: K
         attempts=AttemptStore(client, keys),
         logs=LogStore(client, keys, artifacts),
         ledger=Ledger(client),
-        shell=Shell(tmp_path / "runs", workspace),
+        shell=LocalShell(tmp_path / "runs", workspace),
         pools=Pools.local(),
     )
+
+
+@pytest.fixture
+def pods(desk: Desk, store: RunStore, redis_url: str, tmp_path: Path) -> Iterator[Pods]:
+    """What makes sandboxes of what is submitted, beside a real API."""
+    api = served(parts_on(redis_url, tmp_path / "artifacts"))
+    with Pods(store, desk.attempts, tmp_path / "pods", api.server.url, SECRET) as pods:
+        yield pods
+    api.server.stop()
+
+
+@pytest.fixture
+def sandbox_desk(desk: Desk, store: RunStore, pods: Pods) -> Desk:
+    """The same with commands in sandboxes."""
+    sandboxes = SandboxStore(store.client, store.keys, Payloads(desk.artifacts))
+    terms = SandboxTerms(idle_seconds=900, seconds=3600)
+    return replace(desk, shell=SandboxShell(store, sandboxes, desk.ledger, desk.artifacts, Pools.local(1.0), terms))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from services.core.store import RunStore
 from services.core.workspace import Workspace
 from services.runner.spool import Spool
 from services.worker.housekeeping import Housekeeper, clear_if_over
-from services.worker.shell import Shell
+from services.worker.shells.local import LocalShell
 from tests.servers import wait_until
 from tests.worker.workshop import Workshop
 
@@ -45,7 +45,7 @@ def test_a_directory_that_vanishes_meanwhile_is_no_error(
     place = tmp_path / "runs" / "r0000000000000" / "commands" / "call_1_0"
     place.mkdir(parents=True)
     Spool(place).cancel()
-    shell = Shell(tmp_path / "runs", Workspace(artifacts))
+    shell = LocalShell(tmp_path / "runs", Workspace(artifacts))
     assert clear_if_over(store, shell, "r0000000000000")
     shell.close("r0000000000000")
     assert shell.runs() == []

@@ -7,6 +7,7 @@ from services.core.keys import attempt_id
 from services.core.placement import Placement, choose
 from services.core.pools import Pool, Pools, microdollars
 from services.core.records import MICRODOLLARS, Attempt, Diagnosis, RunState, Step
+from services.core.sandboxes import SANDBOX
 from services.core.taxonomy import Failure
 from services.worker.controller.verdict import is_wanted
 
@@ -17,7 +18,8 @@ def retry_of(state: RunState, attempt: Attempt, finished: ev.AttemptFinished, po
     """The same work again from its newest checkpoint, where the platform lost it, and has not tried too often since the
     agent asked for it, and the run can pay for it."""
     step = state.steps[finished.step]
-    if finished.outcome != "lost" or not is_wanted(state, attempt):
+    # A sandbox is made again where a command needs one.
+    if step.name == SANDBOX or finished.outcome != "lost" or not is_wanted(state, attempt):
         return None
     tried = takewhile(lambda one: one.cause == "infrastructure", reversed(step.attempts))
     if len(list(tried)) >= INFRASTRUCTURE_RETRIES:

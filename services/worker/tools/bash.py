@@ -5,7 +5,7 @@ Its program outlives the worker that started it: whoever takes the run over find
 
 from pydantic import Field
 
-from services.worker.shell import Ran
+from services.worker.shells import Order, Ran
 from services.worker.tools.bounds import bounded
 from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool
 
@@ -13,18 +13,26 @@ from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool
 class Bash(Parameters):
     command: str = Field(min_length=1, max_length=100_000, description="The command, run by sh in the workspace.")
     timeout_seconds: float = Field(120, gt=0, le=1_800, description="The command is stopped after so long.")
+    gpus: int = Field(0, ge=0, le=64, description="GPUs it needs, for a short smoke test.")
 
 
 def _run(call: Call, wanted: Bash) -> Result:
-    ran = call.desk.shell.run(
-        call.state.run, call.id, call.state.snapshot, wanted.command, wanted.timeout_seconds, call.stop
-    )
-    return _result(call, ran, wanted)
+    return _result(call, call.desk.shell.run(call.state, _order(call, wanted), call.stop), wanted)
 
 
 def _recover(call: Call, wanted: Bash) -> Result | None:
-    ran = call.desk.shell.recover(call.state.run, call.id, call.stop)
+    ran = call.desk.shell.recover(call.state, _order(call, wanted), call.stop)
     return None if ran is None else _result(call, ran, wanted)
+
+
+def _order(call: Call, wanted: Bash) -> Order:
+    return Order(
+        call=call.id,
+        snapshot=call.state.snapshot,
+        command=wanted.command,
+        timeout_seconds=wanted.timeout_seconds,
+        gpus=wanted.gpus,
+    )
 
 
 def _result(call: Call, ran: Ran, wanted: Bash) -> Result:

@@ -5,9 +5,10 @@ import math
 from pydantic import Field
 
 from services.core.errors import CohortError
-from services.core.records import FileRef
+from services.core.records import FileRef, Wait
+from services.core.sandboxes import SANDBOX
 from services.worker.tools.accounts import metrics_of
-from services.worker.tools.tool import Call, Finished, Parameters, Replay, Result, Tool, ToolError
+from services.worker.tools.tool import Call, Finished, Parameters, Park, Replay, Result, Tool, ToolError
 
 # The model sees values with six significant digits.
 _TOLERANCE = 1e-5
@@ -21,8 +22,8 @@ class Finish(Parameters):
     )
 
 
-def _run(call: Call, wanted: Finish) -> Result:
-    live = [step.name for step in call.state.steps.values() if step.last.is_live]
+def _run(call: Call, wanted: Finish) -> Result | Park:
+    live = [step.name for step in call.state.steps.values() if step.last.is_live and step.name != SANDBOX]
     if live:
         raise ToolError(f"still running: {', '.join(live)}; wait for them or cancel them before finishing")
     problems = [text for name, value in wanted.metrics.items() if (text := _metric_problem(call, name, value))]
@@ -35,6 +36,8 @@ def _run(call: Call, wanted: Finish) -> Result:
             files.append(file)
     if problems:
         raise ToolError("not finished, these claims do not hold:\n- " + "\n- ".join(problems))
+    if not call.desk.shell.vacate(call.state):
+        return Park(Wait(kind="steps", steps=(SANDBOX,), tool_call_id=call.id))
     finished = Finished(wanted.summary, wanted.metrics, tuple(files))
     return Result("every claim holds; the run is finished", finished=finished)
 

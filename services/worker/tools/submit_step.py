@@ -12,6 +12,7 @@ from services.core.pools import LOCAL, Pool, Pools, microdollars
 from services.core.quantities import Bytes, Cores
 from services.core.records import MICRODOLLARS, RunState
 from services.core.resources import Resources
+from services.core.sandboxes import SANDBOX
 from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool, ToolError
 
 _MEMORY = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(Ki|Mi|Gi|K|M|G)?B?", re.IGNORECASE)
@@ -101,6 +102,8 @@ def _run(call: Call, wanted: SubmitStep) -> Result:
 
 
 def _check(state: RunState, wanted: SubmitStep) -> None:
+    if wanted.name == SANDBOX:
+        raise ToolError(f"name: {SANDBOX} is the step in which bash runs; give yours another name")
     step = state.steps.get(wanted.name)
     if step is None and len(state.steps) >= MOST_STEPS:
         raise ToolError(f"a run has at most {MOST_STEPS} steps; submit a step that exists again")

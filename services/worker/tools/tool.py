@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -22,9 +22,7 @@ from services.core.logs import LogStore
 from services.core.pools import Pools
 from services.core.records import FileRef, RunState, Wait
 from services.core.workspace import Change, Workspace
-
-if TYPE_CHECKING:
-    from services.worker.shell import Shell
+from services.worker.shells import Shell
 
 
 class ToolError(CohortError):
@@ -84,7 +82,7 @@ class Desk:
     attempts: AttemptStore
     logs: LogStore
     ledger: Ledger
-    shell: "Shell"
+    shell: Shell
     pools: Pools
 
 

@@ -7,11 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from services.worker.shell import Interrupted
+from services.core.errors import CohortError
+from services.core.store import RunStore
+from services.worker.shells import Interrupted
 from services.worker.tools.bash import TOOL, Bash
 from services.worker.tools.bounds import ANSWER_CHARS
 from services.worker.tools.tool import Result
 from tests.worker.bench import Bench
+
+
+@pytest.fixture(params=["local", "sandbox"])
+def bench(request: pytest.FixtureRequest, store: RunStore) -> Bench:
+    """A run whose commands run on this machine, and one whose commands run in a sandbox."""
+    return Bench(request.getfixturevalue("desk" if request.param == "local" else "sandbox_desk"), store)
 
 
 @pytest.mark.parametrize(
@@ -169,8 +177,22 @@ def test_a_command_whose_caller_must_stop_is_left_to_the_next(bench: Bench) -> N
     assert [change.path for change in recovered.changes] == ["result.txt"]
 
 
+@pytest.mark.parametrize("bench", ["local"], indirect=True)
 def test_a_command_nobody_here_has_begun_has_no_outcome(bench: Bench) -> None:
     assert recover(bench, {"command": "true"}) is None
+
+
+@pytest.mark.parametrize("bench", ["local"], indirect=True)
+def test_this_machine_gives_no_gpus(bench: Bench) -> None:
+    with pytest.raises(CohortError, match="leave gpus out"):
+        bench.use("bash", command="nvidia-smi", gpus=1)
+
+
+@pytest.mark.parametrize("bench", ["sandbox"], indirect=True)
+def test_a_command_nobody_has_taken_is_begun_by_who_asks_what_became_of_it(bench: Bench) -> None:
+    recovered = recover(bench, {"command": "echo ran"})
+    assert recovered is not None
+    assert recovered.text == "exit code: 0\nran\n"
 
 
 def recover(bench: Bench, arguments: dict[str, str]) -> Result | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.core.pools import Pool, Toleration
+from services.core.sandboxes import SANDBOX
 from services.worker.executors import AttemptSpec
 from services.worker.executors.environment import program_environment
 
@@ -38,7 +39,11 @@ FINISHED_TTL_SECONDS = 24 * 3600
 
 _ROOT = "/cohort"
 _RT = f"{_ROOT}/rt"
-_SHIM = (f"{_RT}/ld.so", "--library-path", f"{_RT}/lib", f"{_RT}/python3", "-I", "-S", f"{_RT}/shim.py")
+_PYTHON = (f"{_RT}/ld.so", "--library-path", f"{_RT}/lib", f"{_RT}/python3", "-I", "-S")
+_SHIM = (*_PYTHON, f"{_RT}/shim.py")
+# The program of a sandbox. Its commands get the same grace as on a worker's own machine.
+_COMMANDS = ("--commands", f"{_ROOT}/spool/commands", "--cwd", f"{_ROOT}/work", "--grace-seconds", "2.0")
+_HOST = (*_PYTHON, f"{_RT}/host.py", *_COMMANDS, "--", *_SHIM)
 _TERMINATION_LOG = "/dev/termination-log"
 _RUNNER_RESOURCES = {
     "requests": {"cpu": "20m", "memory": "96Mi", "ephemeral-storage": "16Mi"},
@@ -155,12 +160,18 @@ def _pod(spec: AttemptSpec, pool: Pool, terms: PodTerms) -> Manifest:
         "initContainers": [_lay(spec, terms), _runner(spec, terms)],
         "containers": [_main(spec, terms, resources)],
         "volumes": [
-            *({"name": name, "emptyDir": {}} for name in ("rt", "spool", "work", "in", "out", "checkpoint", "tmp")),
+            *({"name": name, "emptyDir": {}} for name in _volumes(spec)),
             {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": str(resources.shm_bytes)}},
             # Owned by root and the pod's group: the sidecar may read it, and the program's container has no such mount.
             {"name": "token", "secret": {"secretName": spec.attempt, "defaultMode": 0o440}},
         ],
     }
+
+
+def _volumes(spec: AttemptSpec) -> tuple[str, ...]:
+    """The pod's own directories. `private` is for the sidecar of a sandbox: its commands never see it."""
+    everyone = ("rt", "spool", "work", "in", "out", "checkpoint", "tmp")
+    return (*everyone, "private") if spec.step == SANDBOX else everyone
 
 
 def _toleration(toleration: Toleration) -> Manifest:
@@ -174,8 +185,13 @@ def _lay(spec: AttemptSpec, terms: PodTerms) -> Manifest:
 
 
 def _runner(spec: AttemptSpec, terms: PodTerms) -> Manifest:
-    volumes = ("spool", "out", "checkpoint", "tmp", "token")
-    return {**_ours(RUNNER, [], spec, terms, volumes), "restartPolicy": "Always"}
+    volumes: tuple[str, ...] = ("spool", "out", "checkpoint", "tmp", "token")
+    places: Mapping[str, str] = {}
+    if spec.step == SANDBOX:
+        volumes += ("work", "private")
+        places = {"COHORT_WORK_DIR": f"{_ROOT}/work", "COHORT_PRIVATE_DIR": f"{_ROOT}/private"}
+    container = _ours(RUNNER, [], spec, terms, volumes)
+    return {**container, "env": [*container["env"], *_variables(places)], "restartPolicy": "Always"}
 
 
 def _ours(name: str, args: list[str], spec: AttemptSpec, terms: PodTerms, volumes: tuple[str, ...]) -> Manifest:
@@ -196,11 +212,14 @@ def _ours(name: str, args: list[str], spec: AttemptSpec, terms: PodTerms, volume
 def _main(spec: AttemptSpec, terms: PodTerms, resources: "_Needs") -> Manifest:
     limits = ["--deadline-seconds", str(spec.deadline_seconds), "--grace-seconds", str(spec.grace_seconds)]
     places = ["--spool", f"{_ROOT}/spool", "--cwd", f"{_ROOT}/work", "--termination-log", _TERMINATION_LOG]
-    environment = program_environment(spec, _ROOT)
+    environment, command = program_environment(spec, _ROOT), spec.command
+    if spec.step == SANDBOX:
+        # What commands install or cache is there for the next one, and no part of the workspace.
+        environment["HOME"], command = _PLACES["tmp"], _HOST
     return {
         "name": MAIN,
         "image": spec.resources.image or terms.image,
-        "command": [*_SHIM, *places, *limits, "--", *(_literal(word) for word in spec.command)],
+        "command": [*_SHIM, *places, *limits, "--", *(_literal(word) for word in command)],
         "workingDir": f"{_ROOT}/work",
         "env": _variables(environment),
         "resources": resources.as_container(),

@@ -51,7 +51,8 @@ SPEC = AttemptSpec(
 GPUS = replace(
     SPEC, pool="spot", resources=Resources(gpus=2, cpu=7.5, memory=64 << 30, shm=8 << 30, image="a/b@sha256:1")
 )
-EVERY = [(SPEC, CPU), (GPUS, SPOT)]
+BOX = replace(SPEC, attempt="rk3v9x2m4q8aa-sandbox-1", step="sandbox")
+EVERY = [(SPEC, CPU), (GPUS, SPOT), (BOX, CPU)]
 
 
 def pod_of(spec: AttemptSpec, pool: Pool = CPU) -> dict[str, Any]:
@@ -182,3 +183,16 @@ def test_the_same_work_has_the_same_hash_whoever_asks_and_when() -> None:
 )
 def test_any_tenant_has_a_label(tenant: str, label: str) -> None:
     assert manifest.label(tenant) == label
+
+
+def test_a_sandbox_runs_the_host_and_its_sidecar_alone_has_what_commands_must_not_reach() -> None:
+    pod = pod_of(BOX)
+    main, runner = container(pod, "main"), container(pod, "runner")
+    assert "/cohort/rt/host.py" in main["command"]
+    assert "/cohort/rt/host.py" not in container(pod_of(SPEC), "main")["command"]
+    mounts = {one["name"]: {mount["name"] for mount in one["volumeMounts"]} for one in (main, runner)}
+    assert "private" not in mounts["main"]
+    assert {"private", "work"} <= mounts["runner"]
+    assert {"name": "COHORT_PRIVATE_DIR", "value": "/cohort/private"} in runner["env"]
+    assert {"name": "HOME", "value": "/tmp"} in main["env"]
+    assert not {"private"} & {volume["name"] for volume in pod_of(SPEC)["volumes"]}

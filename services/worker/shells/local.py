@@ -18,33 +18,20 @@ from pathlib import Path
 from services.core.checkout import Checkout
 from services.core.errors import CohortError
 from services.core.faults import reach
-from services.core.workspace import Change, Workspace
+from services.core.records import RunState
+from services.core.workspace import Workspace
 from services.runner import shim
+from services.runner.handing import newest
 from services.runner.spool import ExitRecord, Spool, is_held
+from services.worker.shells import Interrupted, Order, OutcomeUnknown, Ran, Stop
 
 _GRACE_SECONDS = 2.0
-_CAPTURE_BYTES = 32 * 2**20
 # How long a shim may take from its start to holding its lock, before a recovering worker gives it up.
 _START_SECONDS = 3.0
 
 
-class OutcomeUnknown(CohortError):
-    """What became of a command cannot be known."""
-
-
-class Interrupted(CohortError):
-    """The caller's `stop` said so. The command itself goes on, for whoever takes the run over."""
-
-
-@dataclass(frozen=True)
-class Ran:
-    """How a command ended and what it left: its output (the newest part, if it was huge) and changed files."""
-
-    exit_code: int | None
-    reason: str
-    output: bytes
-    changes: tuple[Change, ...]
-    skipped: tuple[str, ...]
+class NoGpus(CohortError):
+    """The command asks for what there is not. It was not begun."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +52,8 @@ class _Copy:
     at_work: int = 0
 
 
-class Shell:
-    """Runs commands for runs, in directories under `directory`."""
+class LocalShell:
+    """`Shell` on this machine, in directories under `directory`."""
 
     def __init__(self, directory: Path, workspace: Workspace, python: str = sys.executable) -> None:
         self._directory = directory
@@ -76,22 +63,20 @@ class Shell:
         self._copies_lock = threading.Lock()
         self._started: dict[Path, subprocess.Popen[bytes]] = {}
 
-    def run(
-        self, run: str, call: str, snapshot: str, command: str, timeout_seconds: float, stop: Callable[[], bool]
-    ) -> Ran:
-        """Run `command` in the files of `snapshot` and wait for its end.
-
-        Raises `Interrupted`, and `OutcomeUnknown` when the command's shim is killed.
-        """
+    def run(self, state: RunState, order: Order, stop: Stop) -> Ran:
+        """See `Shell`. Raises `OutcomeUnknown` when the command's shim is killed."""
+        run = state.run
+        if order.gpus:
+            raise NoGpus("commands run on this machine here, which has no GPUs to give; leave gpus out")
         # A worker that slept through its lease must neither lay files under its successor's commands nor start one.
         _heed(stop, run)
-        with self._checkout(run, snapshot) as copy:
-            place = self._place(run, call)
+        with self._checkout(run, order.snapshot) as copy:
+            place = self._place(run, order.call)
             place.mkdir(parents=True)
             Spool(place).grant("shell")
             reach("worker.command_placed")
             _heed(stop, run)
-            process = self._start(place, copy.checkout.directory, command, timeout_seconds)
+            process = self._start(place, copy.checkout.directory, order.command, order.timeout_seconds)
             reach("worker.command_started")
             ended = self._await(place, stop, lambda: process.poll() is None)
             self._collect(place)
@@ -101,13 +86,11 @@ class Shell:
                 )
             return self._with_changes(copy, ended)
 
-    def recover(self, run: str, call: str, stop: Callable[[], bool]) -> Ran | None:
-        """The outcome of a command begun by a worker that is gone; waits for it if it still runs. None: unknown.
-
-        What is unknown is not started any more: a worker that was only asleep finds the command's place taken, and a
-        shim that comes too late finds it cancelled.
-        """
-        place = self._place(run, call)
+    def recover(self, state: RunState, order: Order, stop: Stop) -> Ran | None:
+        """See `Shell`. A worker that was only asleep finds the command's place taken, and a shim that comes too late
+        finds it cancelled."""
+        run = state.run
+        place = self._place(run, order.call)
         if not place.exists():
             # Nor is a working copy looked at: there may be none yet, and a command beside this one has to lay it.
             place.mkdir(parents=True, exist_ok=True)
@@ -127,11 +110,15 @@ class Shell:
             return self._with_changes(copy, ended)
 
     def runs(self) -> list[str]:
-        """The runs that have directories here."""
+        """See `Shell`."""
         return sorted(path.name for path in self._directory.glob("*"))
 
+    def vacate(self, state: RunState) -> bool:
+        """See `Shell`: a working copy costs nothing."""
+        return True
+
     def close(self, run: str) -> None:
-        """Stop whatever still runs for `run` and remove its directories. Another worker may be doing the same."""
+        """See `Shell`."""
         commands = self._directory / run / "commands"
         places = list(commands.glob("*"))
         for place in places:
@@ -197,7 +184,7 @@ class Shell:
         if process is not None:
             process.wait()
 
-    def _await(self, place: Path, stop: Callable[[], bool], is_alive: Callable[[], bool]) -> Ended | None:
+    def _await(self, place: Path, stop: Stop, is_alive: Callable[[], bool]) -> Ended | None:
         spool, pause = Spool(place), 0.005
         while (record := spool.exit()) is None:
             if stop():
@@ -209,7 +196,7 @@ class Shell:
         return Ended(record, _newest(spool.log))
 
 
-def _heed(stop: Callable[[], bool], run: str) -> None:
+def _heed(stop: Stop, run: str) -> None:
     if stop():
         raise Interrupted(f"the lease on run {run} ended before the command began")
 
@@ -239,7 +226,4 @@ def _newest(log: Path) -> bytes:
     if not log.exists():
         return b""
     with log.open("rb") as file:
-        lost = max(0, file.seek(0, 2) - _CAPTURE_BYTES)
-        file.seek(lost)
-        note = f"[… the first {lost} bytes of the output are not kept …]\n".encode() if lost else b""
-        return note + file.read()
+        return newest(file)
