@@ -22,6 +22,8 @@ follows from its id alone. What spans runs (a tenant's budget, API keys) has a t
 | `{c07}:sandbox:<run>:begun` | set | calls that a pod has taken and that have no outcome |
 | `{t:<tenant>}:ledger` | hash | cap, spent, reserved in microdollars |
 | `{t:<tenant>}:holds` | hash | reservation id → microdollars |
+| `{t:<tenant>}:gpus` | hash | attempt → GPUs that it holds of the tenant's quota |
+| `{t:<tenant>}:gpus:waiting` | zset | attempt that waits for some → its submission time in seconds |
 | `{keys}:<key id>` | hash | an API key's record; only the secret's hash |
 | `{keys}:index` | set | all key ids |
 | `{leader}:<role>` | hash | the leader's lease |
@@ -118,6 +120,14 @@ def ledger(tenant: str) -> str:
 
 def holds(tenant: str) -> str:
     return f"{{t:{tenant}}}:holds"
+
+
+def gpus(tenant: str) -> str:
+    return f"{{t:{tenant}}}:gpus"
+
+
+def gpus_waiting(tenant: str) -> str:
+    return f"{{t:{tenant}}}:gpus:waiting"
 
 
 def api_key(key_id: str) -> str:

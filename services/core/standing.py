@@ -20,8 +20,8 @@ class Standing:
 
 _STAGES = {
     Stage.QUEUED: (
-        "is queued: the cluster holds it back until there is quota for it",
-        "It goes on when its queue lets it, which is when others end or the quota is raised.",
+        "is queued: it is held back until there is quota or room for it",
+        "It goes on by itself when others end, or when the quota is raised.",
     ),
     Stage.ADMITTED: (
         "may start, and the cluster is making its pod",

@@ -17,20 +17,22 @@ def accept_run(store: RunStore, tenant: str = "acme", goal: str = "train a model
     return run
 
 
-def submit_attempt(store: RunStore, step: str = "train", run: str = "", number: int = 1) -> str:
+def submit_attempt(store: RunStore, step: str = "train", run: str = "", number: int = 1, **fields: object) -> str:
     """A live attempt, of a new run if none is named; returns its id."""
     run = run or accept_run(store)
     attempt = attempt_id(run, step, number)
-    submitted = ev.StepSubmitted(
-        step=step,
-        attempt=attempt,
-        number=number,
-        command="python train.py",
-        snapshot=EMPTY,
-        uses=[],
-        env={},
-        deadline_seconds=60.0,
-    )
+    values: dict[str, object] = {
+        "step": step,
+        "attempt": attempt,
+        "number": number,
+        "command": "python train.py",
+        "snapshot": EMPTY,
+        "uses": [],
+        "env": {},
+        "deadline_seconds": 60.0,
+        **fields,
+    }
+    submitted = ev.StepSubmitted.model_validate(values)
     store.record(run, f"submitted:{attempt}", lambda _: Draft((submitted,)))
     return attempt
 

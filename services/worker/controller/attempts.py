@@ -15,6 +15,7 @@ from services.core import events as ev
 from services.core.attempts import AttemptRecord, AttemptStore
 from services.core.errors import BudgetSpent, RunNotFound, StoreUnavailable
 from services.core.faults import reach
+from services.core.gpus import GpuHolds
 from services.core.hints import Hints
 from services.core.keys import run_of_attempt, step_of_attempt
 from services.core.ledger import Ledger
@@ -29,8 +30,9 @@ from services.worker.controller import verdict as do
 from services.worker.controller.census import publish
 from services.worker.controller.clearing import Clearing
 from services.worker.controller.progress import progress_of
+from services.worker.controller.quota import Quotas
 from services.worker.controller.retries import has_another_pool, retry_of
-from services.worker.executors import AttemptSpec, Executor, Held, Observed
+from services.worker.executors import AttemptSpec, Executor, Held, Observed, Phase
 
 log = structlog.get_logger()
 
@@ -65,10 +67,15 @@ class Reconciler:
     def _clearing(self) -> Clearing:
         return Clearing(self.store, self.attempts, self.executor, self.terms.orphan_seconds)
 
+    @cached_property
+    def _quotas(self) -> Quotas:
+        return Quotas(GpuHolds(self.store.client), self.terms.pools.quota, self.attempts, self.executor)
+
     def reconcile_all(self) -> None:
         """Look at every live attempt once."""
         attempts = [found for name in self.attempts.live() if (found := self.reconcile(name))]
         self._clearing.clear()
+        self._quotas.sweep()
         publish(PoolStates(self.store.client), self.terms.pools, self.executor, attempts)
 
     def reconcile(self, attempt_name: str) -> Attempt | None:
@@ -81,6 +88,7 @@ class Reconciler:
                 return None
             seen, record = (self.executor.inspect(attempt_name), self.attempts.record(attempt_name))
             action = do.decide(state, attempt, record, seen, time.time(), self.terms.finish_seconds)
+            seen, action = self._within_quota(state, attempt, seen, action)
             self._carry_out(state, attempt, record, seen, action)
             if not isinstance(action, do.Close):
                 self._record_progress(state, attempt, seen)
@@ -93,6 +101,18 @@ class Reconciler:
             # The edge of one attempt: whatever is wrong with it must not keep the others waiting.
             log.exception("reconcile_failed", attempt=attempt_name)
         return None
+
+    def _within_quota(
+        self, state: RunState, attempt: Attempt, seen: Observed, action: do.Action
+    ) -> tuple[Observed, do.Action]:
+        """The same, but for an attempt whose tenant has no GPUs left for it: that one waits, and is told so."""
+        if seen.phase in {Phase.STARTING, Phase.RUNNING}:
+            self._quotas.note(state.tenant, attempt)
+        elif seen.phase is Phase.ABSENT and isinstance(action, do.Submit):
+            waiting = self._quotas.admit(state.tenant, attempt, seen)
+            if waiting is not None:
+                return waiting, do.Nothing()
+        return seen, action
 
     def _carry_out(
         self, state: RunState, attempt: Attempt, record: AttemptRecord, seen: Observed, action: do.Action

@@ -84,7 +84,7 @@ class Observed:
     attempt in whatever phase it is, and says whether the platform tries again.
 
     Not `tended`: work is left and nobody does it (the program was never started, or its sidecar died), so `submit`
-    should be called again.
+    should be called again. One that `lingers` is over, and its machine's GPUs are not free yet.
     """
 
     attempt: str
@@ -95,6 +95,7 @@ class Observed:
     stage: Stage | None = None
     detail: str = ""
     diagnosis: Diagnosis | None = None
+    lingers: bool = False
 
 
 class Executor(Protocol):

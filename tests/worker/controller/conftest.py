@@ -59,8 +59,8 @@ class Control:
         self.move(run, Status.RUNNING)
         return run
 
-    def submit(self, run: str = "", step: str = "train", number: int = 1) -> str:
-        return submit_attempt(self.store, step, run or self.accept(), number)
+    def submit(self, run: str = "", step: str = "train", number: int = 1, **fields: Any) -> str:
+        return submit_attempt(self.store, step, run or self.accept(), number, **fields)
 
     def move(self, run: str, *targets: Status, reason: Reason = Reason.NONE) -> None:
         """Take the run through statuses."""

@@ -28,6 +28,7 @@ from services.worker.executors.kubernetes.reading import (
     explained,
     is_done,
     is_finished,
+    is_pod_over,
     observe,
 )
 from services.worker.executors.kubernetes.rooms import rooms_of
@@ -145,7 +146,7 @@ class KubernetesExecutor:
         if attempt not in self._namespace.attempts():
             return
         seen = self.inspect(attempt)
-        if not seen.phase.is_over or self._is_shipping(attempt):
+        if not seen.phase.is_over or seen.lingers or self._is_shipping(attempt):
             raise AttemptBusy(f"attempt {attempt} is {seen.phase}; cancel it or wait before removing it")
         with self._lock:
             self._going.add(attempt)
@@ -163,7 +164,10 @@ class KubernetesExecutor:
         if seen.phase is Phase.ABSENT:
             return self._put_off.look(attempt) or seen
         seen = explained(seen, job, body, self._namespace.events(attempt), is_gone, now)
-        return replace(seen, tended=seen.phase is not Phase.STARTING or self._is_tended(attempt, body))
+        is_tended = seen.phase is not Phase.STARTING or self._is_tended(attempt, body)
+        # The scheduler counts a pod's GPUs until all of its containers have ended, the sidecar too.
+        lingers = seen.phase is Phase.FINISHED and body is not None and not (is_gone or is_pod_over(body))
+        return replace(seen, tended=is_tended, lingers=lingers)
 
     def _is_tended(self, attempt: str, pod: Json | None) -> bool:
         """Whether the token is where the pod waits for it: who made the Job may have died before the Secret."""

@@ -68,6 +68,11 @@ def is_done(job: Json) -> bool:
     return cancel_time(job) is not None and condition(job, "Suspended") is not None and not is_busy
 
 
+def is_pod_over(pod: Json) -> bool:
+    """Whether all its containers have ended for good."""
+    return pod.get("status", {}).get("phase") in {"Failed", "Succeeded"}
+
+
 def condition(body: Json, kind: str) -> Json | None:
     """A condition that holds, of a Job or a pod."""
     conditions: list[Json] = body.get("status", {}).get("conditions") or []
@@ -88,7 +93,7 @@ def _of_pod(attempt: str, pod: Json, is_gone: bool, cancelled_at: float | None, 
         return _over(attempt, _ended(pod, state["terminated"], cancelled_at))
     if is_gone:
         return None
-    if pod["status"].get("phase") in {"Failed", "Succeeded"}:
+    if is_pod_over(pod):
         return _over(attempt, _given_up(pod, cancelled_at, now))
     due = seconds(pod["metadata"].get("deletionTimestamp"))
     if due is not None and now > due + _OVERDUE_SECONDS:

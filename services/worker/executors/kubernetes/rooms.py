@@ -9,18 +9,18 @@ from typing import Any
 from services.core.pools import Pool, Pools, Toleration
 from services.core.quantities import cores_of
 from services.worker.executors import Room
+from services.worker.executors.kubernetes.reading import is_pod_over
 
 Json = dict[str, Any]
 
 _KEEPS_OUT = frozenset({"NoSchedule", "NoExecute"})
-_OVER = frozenset({"Succeeded", "Failed"})
 
 
 def rooms_of(pools: Pools, nodes: Sequence[Json], pods: Iterable[Json]) -> list[Room]:
     """The room of every pool. `nodes` and `pods` as they are kept by `namespace`."""
     by_node: dict[str, list[Json]] = {}
     for pod in pods:
-        if "nodeName" in pod["spec"] and pod["status"].get("phase") not in _OVER:
+        if "nodeName" in pod["spec"] and not is_pod_over(pod):
             by_node.setdefault(pod["spec"]["nodeName"], []).append(pod)
     return [_room(pool, [node for node in nodes if is_of(node, pool)], by_node) for pool in pools.pools]
 
