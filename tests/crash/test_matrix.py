@@ -151,10 +151,31 @@ def test_a_worker_that_dies_settling_what_another_left_is_settled_too(fleet_of: 
     )
 
 
+# Boundaries that no run on this machine leads over → where something dies at them.
+ELSEWHERE = {
+    "executor.job_created": "tests/cluster/test_control.py",
+    "executor.secret_created": "tests/cluster/test_control.py",
+    "api.command_taken": "tests/worker/shells/test_sandbox_deaths.py",
+    "api.outcome_recorded": "tests/worker/shells/test_sandbox_deaths.py",
+    "runner.command_laid": "tests/worker/shells/test_sandbox_deaths.py",
+    "runner.command_marked": "tests/worker/shells/test_sandbox_deaths.py",
+    "runner.command_given": "tests/worker/shells/test_sandbox_deaths.py",
+    "runner.before_outcome": "tests/worker/shells/test_sandbox_deaths.py",
+    "runner.after_outcome": "tests/worker/shells/test_sandbox_deaths.py",
+    "worker.command_queued": "tests/worker/shells/test_sandbox_deaths.py",
+    "worker.sandbox_reserved": "tests/worker/shells/test_sandbox_deaths.py",
+}
+
+
 def test_every_named_boundary_is_in_the_table() -> None:
     root = Path(services.__path__[0])
     named = chain.from_iterable(re.findall(r'reach\(f?"([^"]+)"\)', path.read_text()) for path in root.rglob("*.py"))
     written = {name.partition("{")[0] for name in named} - {"store.appended", "worker.unknown_recorded"}
-    tested = {fault.point for _, fault in CELLS}
+    tested = {fault.point for _, fault in CELLS} | set(ELSEWHERE)
     assert {name for name in written if not any(point.startswith(name) for point in tested)} == set()
     assert {point for point in tested if not any(point.startswith(name) for name in written)} == set()
+
+
+def test_what_dies_elsewhere_does(request: pytest.FixtureRequest) -> None:
+    for point, test in ELSEWHERE.items():
+        assert f'"{point}"' in (request.config.rootpath / test).read_text()

@@ -19,6 +19,14 @@ from tests.servers import wait_until
 
 PYTHONPATH = str(Path(__file__).parents[2])
 PYTHON = [sys.executable, "-I", "-S"]
+SIDECAR = [sys.executable, "-P", "-m", "services.runner"]
+DYING_SIDECAR = """
+import os, runpy, signal, sys
+from services.core import faults
+point = sys.argv.pop()
+faults.install(lambda name: name == point and os.kill(os.getpid(), signal.SIGKILL))
+runpy.run_module("services.runner", run_name="__main__")
+"""
 _LOOK_SECONDS = 0.02
 
 
@@ -30,6 +38,7 @@ class Pod:
     directory: Path
     api_url: str
     secret: str
+    dies_at: str = ""
     processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -48,9 +57,13 @@ class Pod:
             "COHORT_INPUT_DIR": str(self.directory / "in"),
         }
         self.shim = self._start([*PYTHON, shim.__file__, *places, *limits, "--", *served], environment)
-        self.start_sidecar()
+        self._start_sidecar([sys.executable, "-P", "-c", DYING_SIDECAR, self.dies_at] if self.dies_at else SIDECAR)
 
     def start_sidecar(self) -> None:
+        """As the kubelet does when it has died."""
+        self._start_sidecar(SIDECAR)
+
+    def _start_sidecar(self, command: list[str]) -> None:
         environment = {
             "PYTHONPATH": PYTHONPATH,
             "COHORT_ATTEMPT": self.attempt,
@@ -62,7 +75,7 @@ class Pod:
             "COHORT_PRIVATE_DIR": str(self.directory / "private"),
             "COHORT_HEARTBEAT_SECONDS": "0.2",
         }
-        self.sidecar = self._start([sys.executable, "-P", "-m", "services.runner"], environment, cwd="/")
+        self.sidecar = self._start(command, environment, cwd="/", stdin=subprocess.PIPE)
         assert self.sidecar.stdin
         with self.sidecar.stdin:
             self.sidecar.stdin.write(issue(self.secret, self.attempt, 4e9).encode() + b"\n")
@@ -98,9 +111,10 @@ class Pod:
             return "cancelled"
         return "succeeded" if record.exit_code == 0 else "failed"
 
-    def _start(self, command: list[str], environment: dict[str, str], cwd: str = ".") -> "subprocess.Popen[bytes]":
+    def _start(
+        self, command: list[str], environment: dict[str, str], cwd: str = ".", stdin: int = subprocess.DEVNULL
+    ) -> "subprocess.Popen[bytes]":
         log = (self.directory / "log").open("ab")
-        stdin = subprocess.PIPE if "services.runner" in command else subprocess.DEVNULL
         with log:
             process = subprocess.Popen(
                 command,
@@ -126,6 +140,7 @@ class Pods:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self.is_full = False
+        self.sidecars_die_at = ""
         self.pods: dict[str, Pod] = {}
 
     def __enter__(self) -> "Pods":
@@ -162,7 +177,9 @@ class Pods:
             close_attempt(self._store, attempt, "cancelled")
         elif pod is None:
             if not self.is_full:
-                self.pods[attempt] = Pod(attempt, self._directory / attempt, self._api_url, self._secret)
+                self.pods[attempt] = Pod(
+                    attempt, self._directory / attempt, self._api_url, self._secret, self.sidecars_die_at
+                )
         elif pod.is_over:
             close_attempt(self._store, attempt, pod.outcome, reason=f"its pod is over: {pod.outcome}")
         elif step.cancelling:

@@ -264,7 +264,6 @@ class KubernetesExecutor:
             try:
                 self._cluster.delete_all(JOBS, f"{manifest.ATTEMPT} in ({','.join(batch)})")
                 self._metrics.removed.inc(len(batch))
-                reach("executor.jobs_removed")
             except (Refused, ClusterUnreachable) as error:
                 log.warning("jobs_not_removed", count=len(batch), why=str(error))
                 with self._lock:
