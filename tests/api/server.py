@@ -32,15 +32,15 @@ class Served:
         assert not self.thread.is_alive()
 
 
-def serving(app: FastAPI, hub: Hub) -> Served:
+def serving(app: FastAPI, hub: Hub, host: str = "127.0.0.1") -> Served:
     """Serve `app` on a free port."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server((host, 0))
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=10)
     server = Server(config, hub)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     wait_until(lambda: server.started, message="the API listens")
-    return Served(f"http://127.0.0.1:{listener.getsockname()[1]}", server, thread)
+    return Served(f"http://{host}:{listener.getsockname()[1]}", server, thread)
 
 
 @dataclass(frozen=True)
