@@ -149,3 +149,20 @@ def test_a_command_too_long_for_an_argument_says_so(bench: Bench, pods: Pods) ->
     result = bench.use("bash", command="echo " + "é" * 90_000)
     assert result.text.startswith("exit code: 126")
     assert "could not be started" in result.text
+
+
+def test_two_commands_at_once_get_one_sandbox(bench: Bench, pods: Pods) -> None:
+    both = [Beside(bench, f"echo {name} > {name}; cat {name}") for name in "ab"]
+    assert [one.result().text for one in both] == ["exit code: 0\na\n", "exit code: 0\nb\n"]
+    assert len(attempts(bench.state)) == 1
+
+
+def test_a_sandbox_that_fails_is_told_with_its_reason_and_nothing_runs(bench: Bench, pods: Pods) -> None:
+    pods.is_full = True
+    beside = Beside(bench, "echo ran")
+    attempt = wait_until(lambda: SANDBOX in bench.state.steps and bench.state.steps[SANDBOX].last.id, 30)
+    bench.close(attempt, "failed", reason="its image is nowhere to be found")
+    with pytest.raises(Exception, match="nothing was run, the sandbox could not be started: its image is nowhere"):
+        beside.result()
+    pods.is_full = False
+    assert bench.use("bash", command="echo again").text == "exit code: 0\nagain\n"
