@@ -28,6 +28,7 @@ from services.core.catalog import MAX_PAGE
 from services.core.errors import Conflict
 from services.core.keys import new_run_id, run_id_from
 from services.core.lifecycle import Reason, Status
+from services.core.needs import Needs
 from services.core.records import RunState
 from services.core.store import Draft
 from services.core.workspace import EMPTY
@@ -176,6 +177,7 @@ def _accepted(parts: Parts, caller: KeyRecord, wanted: Asked, *, is_known: bool)
         raise BadField("this install has no model of its own; name one", "model")
     if not is_known:
         submission.check_deadline(goal, time.time())
+        submission.check_resources(goal, caller.tenant, parts.pools)
     return ev.RunAccepted(
         tenant=caller.tenant,
         goal=goal.goal,
@@ -185,6 +187,7 @@ def _accepted(parts: Parts, caller: KeyRecord, wanted: Asked, *, is_known: bool)
         snapshot=EMPTY if is_known else submission.input_snapshot(wanted, parts.workspace),
         deadline=goal.deadline,
         accepted_by=caller.name,
+        resources=Needs() if goal.resources is None else Needs(**dict(goal.resources)),
     )
 
 

@@ -15,6 +15,9 @@ from services.api.bodies import Input
 from services.api.problems import BadField
 from services.api.text import Said
 from services.core.errors import BadRequest
+from services.core.needs import AskedNeeds
+from services.core.placement import Refusal, place
+from services.core.pools import Pools
 from services.core.records import Limits
 from services.core.workspace import EMPTY, Workspace
 
@@ -68,6 +71,7 @@ class Submission(Input):
     limits: Limits = Limits()
     labels: dict[LabelName, LabelValue] = Field(default_factory=dict, max_length=MAX_LABELS)
     deadline: Deadline | None = Field(None, description="RFC 3339 or seconds since the epoch; in the future.")
+    resources: AskedNeeds | None = Field(None, description="What a step gets that does not say what it needs.")
     files: dict[PathName, str] | None = Field(None, max_length=MAX_FILES, description="Path to text.")
     files_base64: dict[PathName, str] | None = Field(None, max_length=MAX_FILES, description="Path to bytes.")
     archive_base64: str | None = Field(None, description="A tar or tar.gz; instead of the others.")
@@ -97,6 +101,15 @@ def check_deadline(submission: Submission, now: float) -> None:
     """Raises `BadField` for a deadline that has passed."""
     if submission.deadline is not None and submission.deadline <= now:
         raise BadField("the deadline has passed; give a time in the future", "deadline")
+
+
+def check_resources(submission: Submission, tenant: str, pools: Pools) -> None:
+    """Raises `BadField` where no step that says nothing itself could ever run."""
+    if submission.resources is None:
+        return
+    choice = place(pools, tenant, submission.resources.resources)
+    if isinstance(choice, Refusal):
+        raise BadField(choice.text, f"resources.{choice.field}")
 
 
 def input_snapshot(asked: Asked, workspace: Workspace) -> str:

@@ -74,8 +74,8 @@ def _submit(commands: _Commands) -> None:
         "submit",
         help="post a goal",
         description="Post a goal; print the run's id. Options win over the file's keys.",
-        epilog="goal.yaml has the keys goal, model, limits, labels, inputs (a list of paths, relative to the file) and "
-        "deadline.",
+        epilog="goal.yaml has the keys goal, model, limits, labels, resources, inputs (paths, relative to the file) "
+        "and deadline.",
     )
     command.add_argument("goal", nargs="?", help="what is asked, in plain language; - reads it from stdin")
     command.add_argument("--file", metavar="GOAL.YAML", help="read the goal from a file")
@@ -86,6 +86,14 @@ def _submit(commands: _Commands) -> None:
         default=[],
         metavar="NAME=N",
         help="what the run may use up: turns, minutes, tokens, dollars, attempts; may be repeated",
+    )
+    command.add_argument(
+        "--resource",
+        action="append",
+        default=[],
+        metavar="NAME=N",
+        help="what a step gets that does not say what it needs: gpus, gpu_memory, cpu, memory, shm, nodes, image, pool "
+        "(pool=A,B: these, in this order, and no others); may be repeated",
     )
     command.add_argument("--label", action="append", default=[], metavar="KEY=VALUE", help="may be repeated")
     command.add_argument(

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from services.cli.problems import Usage
+from services.core.needs import AskedNeeds
 from services.core.records import Limits
 
 LARGEST_FILE_BYTES = 256 * 1024
@@ -27,6 +28,7 @@ class Goal:
     labels: dict[str, str] = field(default_factory=dict)
     inputs: tuple[tuple[str, Path], ...] = ()
     deadline: str = ""
+    resources: dict[str, Any] = field(default_factory=dict)
 
     def body(self) -> dict[str, Any]:
         """The JSON that `POST /v1/runs` takes. What was not said is left to the API."""
@@ -36,6 +38,7 @@ class Goal:
             "limits": self.limits,
             "labels": self.labels,
             "deadline": self.deadline,
+            "resources": self.resources,
         }
         return {name: value for name, value in asked.items() if value}
 
@@ -49,6 +52,7 @@ class _File(BaseModel):
     labels: dict[str, str | int | float | bool] = {}
     inputs: list[str] = []
     deadline: str | int | float | datetime | date = ""
+    resources: AskedNeeds | None = None
 
 
 def read_goal(path: Path) -> Goal:
@@ -73,6 +77,7 @@ def read_goal(path: Path) -> Goal:
         labels={name: _label(value) for name, value in read.labels.items()},
         inputs=tuple((name, path.parent / name) for name in read.inputs),
         deadline=read.deadline.isoformat() if isinstance(read.deadline, date) else str(read.deadline),
+        resources={} if read.resources is None else read.resources.model_dump(mode="json", exclude_unset=True),
     )
 
 
@@ -84,6 +89,7 @@ def with_options(
     labels: Sequence[str],
     inputs: Sequence[str],
     deadline: str,
+    resources: Sequence[str] = (),
 ) -> Goal:
     """`goal` with what was given on the command line, which wins. Raises `Usage`."""
     if text is not None and goal.text:
@@ -99,6 +105,7 @@ def with_options(
         labels=goal.labels | dict(pair("--label", label) for label in labels),
         inputs=goal.inputs + tuple((name, Path(name)) for name in inputs),
         deadline=deadline or goal.deadline,
+        resources=goal.resources | _resources(resources),
     )
 
 
@@ -119,6 +126,19 @@ def _limits(texts: Sequence[str]) -> dict[str, float]:
         return Limits.model_validate(given).model_dump(exclude_unset=True)
     except ValidationError as error:
         raise Usage(f"--limit {_complaint(error)}") from error
+
+
+def _resources(texts: Sequence[str]) -> dict[str, Any]:
+    given: dict[str, Any] = dict(pair("--resource", text) for text in texts)
+    for name in given:
+        if name not in AskedNeeds.model_fields:
+            raise Usage(f"--resource {name}: there is no such thing; there are {', '.join(AskedNeeds.model_fields)}")
+    if "pool" in given:
+        given["pool"] = given["pool"].split(",")
+    try:
+        return AskedNeeds.model_validate(given).model_dump(mode="json", exclude_unset=True)
+    except ValidationError as error:
+        raise Usage(f"--resource {_complaint(error)}") from error
 
 
 def _said(text: str) -> str:
@@ -152,6 +172,7 @@ def _complaint(error: ValidationError) -> str:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"][:2])
     if first["type"] == "extra_forbidden":
-        known = _LIMITS if name.startswith("limits.") else ", ".join(_File.model_fields)
+        kinds: dict[str, type[BaseModel]] = {"limits": Limits, "resources": AskedNeeds}
+        known = ", ".join(kinds.get(name.partition(".")[0], _File).model_fields)
         return f"there is no key {name!r}; known are {known}"
     return f"{name}: {first['msg']}"

@@ -32,6 +32,7 @@ from services.core.documented_events import (
     UndoComplete as UndoComplete,
 )
 from services.core.lifecycle import Reason, Status
+from services.core.needs import Needs
 from services.core.records import Diagnosis, FileRef, Limits, PlanItem, Stage, Wait
 from services.core.resources import Resources, with_resources
 
@@ -50,6 +51,7 @@ class RunAccepted(EventData):
     snapshot: str
     deadline: float | None = None
     accepted_by: str = ""
+    resources: Needs = Needs()
 
 
 class StatusChanged(EventData):

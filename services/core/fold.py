@@ -33,6 +33,7 @@ def first_state(run: str, accepted: ev.RunAccepted, time: float) -> RunState:
         model=accepted.model,
         limits=accepted.limits,
         labels=accepted.labels,
+        resources=accepted.resources,
         accepted_by=accepted.accepted_by,
         created=time,
         updated=time,

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.core.lifecycle import Reason, Status, exit_code
+from services.core.needs import Needs
 from services.core.resources import Resources, with_resources
 from services.core.taxonomy import Failure, Owner
 
@@ -226,6 +227,7 @@ class RunState(Record):
     model: str
     limits: Limits
     labels: dict[str, str] = Field(default_factory=dict)
+    resources: Needs = Needs()
     accepted_by: str = ""
     created: float
     updated: float

@@ -38,7 +38,10 @@ def goal_text(state: RunState, files: Sequence[str]) -> str:
     shown = "\n".join(f"- {path}" for path in files[:200]) or "- (none)"
     more = f"\n- … and {len(files) - 200} more" if len(files) > 200 else ""
     attempts = f"A step may fail {limits.attempts} times before a person is asked."
-    return f"{state.goal}\n\nLimits: {', '.join(bounds)}. {attempts}\nInput files:\n{shown}{more}"
+    needs = state.resources.text
+    only = " No other pool may be used." if state.resources.pool else ""
+    told = f"\nA step that does not say it otherwise gets: {needs}.{only}" if needs else ""
+    return f"{state.goal}\n\nLimits: {', '.join(bounds)}. {attempts}{told}\nInput files:\n{shown}{more}"
 
 
 def reply_message(text: str, calls: Sequence[RawCall]) -> Message:

@@ -4,6 +4,7 @@ import tarfile
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from services.core import events as ev
 from services.core.apikeys import Scope
 from services.core.lifecycle import Reason, Status
+from services.core.needs import Needs
+from services.core.pools import GpuQuota, Pool, Pools
 from services.core.store import Draft
 from services.core.workspace import EMPTY
 from tests.api.conftest import Api
@@ -368,3 +371,49 @@ def test_a_cancel_needs_its_scope(api: Api, http: httpx.Client) -> None:
         assert other.post(f"/v1/runs/{run}/cancel").status_code == 403
     with api.client(Scope.CANCEL) as other:
         assert other.post(f"/v1/runs/{run}/cancel").status_code == 202
+
+
+# --- What steps need --------------------------------------------------------------------------------------------------
+
+POOLS = Pools(
+    pools=(Pool(name="cpu", max_memory=64 << 30), Pool(name="a100", gpus_per_node=8, nodes=4, gpu_memory=40 << 30)),
+    quota=GpuQuota(gpus=16),
+)
+
+
+def test_what_the_goal_says_its_steps_need_is_on_record(start_api: Callable[..., Api]) -> None:
+    api = start_api(pools=POOLS)
+    asked = {"gpus": 1, "gpu_memory": "40Gi", "cpu": "500m", "pool": "a100"}
+    with api.client() as http:
+        run = submit(http, resources=asked)
+        shown = http.get(f"/v1/runs/{run}").json()["resources"]
+        headers = {"Idempotency-Key": "k"}
+        same = [http.post("/v1/runs", json=GOAL | {"resources": asked}, headers=headers).json() for _ in range(2)]
+
+    assert api.parts.store.state(run).resources == Needs(gpus=1, gpu_memory=40 << 30, cpu=0.5, pool=("a100",))
+    assert (shown["gpus"], shown["gpu_memory"], shown["pool"], shown["memory"]) == (1, 40 << 30, ["a100"], None)
+    assert same[0] == same[1]
+
+
+@pytest.mark.parametrize(
+    ("resources", "field", "why"),
+    [
+        ({"gpus": 9}, "resources.gpus", "The nearest is a100, and it lacks this: gpus: a node of it has 8 GPUs"),
+        ({"gpus": 8, "nodes": 3}, "resources.gpus", "the tenant may hold 16 GPUs at once, and this needs 24"),
+        ({"gpu_memory": "80Gi"}, "resources.gpu_memory", "a GPU of it has 40Gi, and this needs 80Gi"),
+        ({"pool": ["b200"]}, "resources.pool", "there is no pool 'b200'; there are cpu, a100"),
+        ({"image": "acme/train:1"}, "resources.image", "in no image"),
+        ({"gpus": 0.5}, "resources.gpus", "integer"),
+        ({"gpu": 1}, "resources.gpu", ""),
+        ({"memory": "1Gi", "shm": "2Gi"}, "resources", "shm counts as memory"),
+    ],
+)
+def test_needs_that_can_never_be_met_are_refused_with_the_field_and_the_reason(
+    start_api: Callable[..., Api], resources: dict[str, Any], field: str, why: str
+) -> None:
+    local = POOLS.model_copy(update={"runs_images": False})
+    with start_api(pools=local).client() as http:
+        answer = http.post("/v1/runs", json=GOAL | {"resources": resources})
+    assert answer.status_code == 422
+    assert answer.json()["field"] == field
+    assert why in answer.json()["detail"]

@@ -12,6 +12,7 @@ from services.core.artifacts import ArtifactStore
 from services.core.keys import Keys
 from services.core.lifecycle import Reason, Status
 from services.core.logs import LogStore
+from services.core.needs import Needs
 from services.core.records import FileRef, PlanItem
 from services.core.redis import Client
 from services.core.store import RunStore
@@ -33,13 +34,15 @@ def test_submit_reads_a_file_and_options_win(api: ApiProcess, cohort: Cohort, st
     file = tmp_path / "goal.yaml"
     file.write_text(
         "goal: |\n  数字を分類して\nmodel: scripted/a\ninputs: [data]\n"
-        "limits: {turns: 5, minutes: 60}\nlabels: {stage: 1}\n"
+        "limits: {turns: 5, minutes: 60}\nlabels: {stage: 1}\nresources: {cpu: 500m, memory: 4Gi}\n"
     )
-    result = cohort("submit", "--file", str(file), "--model", "scripted/b", "--limit", "turns=7", "--json")
+    options = ("--model", "scripted/b", "--limit", "turns=7", "--resource", "memory=8Gi", "--resource", "pool=local")
+    result = cohort("submit", "--file", str(file), *options, "--json")
     assert result.code == 0, result.err
     state = store.state(json.loads(result.out)["run"])
     assert (state.goal, state.model, state.labels) == ("数字を分類して", "scripted/b", {"stage": "1"})
     assert (state.limits.turns, state.limits.minutes) == (7, 60)
+    assert state.resources == Needs(cpu=0.5, memory=8 << 30, pool=("local",))
     assert cohort("workspace", state.run).out == "4 B  data/a.csv\n"
 
 

@@ -69,6 +69,7 @@ def test_what_argparse_refuses_is_bad_usage_too(cohort: Cohort, arguments: list[
         (b"goal: x\ngaol: y\n", ["'gaol'", "known are goal, model, limits, labels, inputs, deadline"]),
         (b"goal: x\nlimits: {hours: 3}\n", ["limits.hours", "turns, minutes"]),
         (b"goal: x\nlimits: {turns: -1}\n", ["limits.turns", "greater than or equal to 1"]),
+        (b"goal: x\nresources: {gpu: 1}\n", ["resources.gpu", "gpus, gpu_memory"]),
         (b"goal: 7\n", ["goal", "valid string"]),
         (b"goal: x\nlabels: {a: [1]}\n", ["labels.a"]),
         (b"goal: x\ninputs: data\n", ["inputs", "valid list"]),
@@ -82,7 +83,7 @@ def test_what_argparse_refuses_is_bad_usage_too(cohort: Cohort, arguments: list[
         (b"\xff\xfe\x00", ["not text in UTF-8"]),
         (b"goal: " + b"x" * 300_000, ["larger than 256 KiB"]),
     ],
-    ids=range(17),
+    ids=range(18),
 )
 def test_a_bad_goal_file_is_told_by_its_key(
     api: ApiProcess, cohort: Cohort, tmp_path: Path, content: bytes, parts: list[str]
@@ -106,11 +107,15 @@ def test_a_goal_given_twice_is_refused(api: ApiProcess, cohort: Cohort, tmp_path
         (["x", "--deadline", "yesterday"], ["deadline"]),
         (["x", "--deadline", "2001-01-01T00:00:00Z"], ["deadline"]),
         (["x", "--label", "Bad Key=v"], ["label"]),
+        (["x", "--resource", "gpus=1"], ["resources.gpus", "it has no GPUs"]),
+        (["x", "--resource", "gpus=0.5"], ["gpus"]),
+        (["x", "--resource", "tpus=1"], ["tpus", "there are gpus, gpu_memory"]),
+        (["x", "--resource", "memory=lots"], ["memory", "write it like"]),
         (["x", "--label", "k=" + "v" * 300], ["label"]),
         (["x", "--model", "m" * 2000], ["model"]),
         (["x", "--idempotency-key", "k" * 129], ["dempotency"]),
     ],
-    ids=range(8),
+    ids=range(12),
 )
 def test_what_the_api_refuses_names_the_field(
     api: ApiProcess, cohort: Cohort, options: list[str], parts: list[str]

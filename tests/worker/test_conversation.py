@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from services.core.needs import Needs
 from services.core.records import Limits
 from services.core.store import Talk
 from services.worker.conversation import (
@@ -197,3 +198,10 @@ def test_who_has_the_last_word(talk: list[Talk], text_only: bool, unread: bool) 
 )
 def test_only_a_person_says_something(talk: list[Talk], turn: int, expected: bool) -> None:
     assert has_said(talk, turn) is expected
+
+
+def test_the_goal_tells_what_a_step_gets_and_which_pools_there_are_for_it() -> None:
+    text = goal_text(state_of(resources=Needs(gpus=1, pool=("a100", "h100"))), [])
+    told = "A step that does not say it otherwise gets: gpus 1, pool a100 or h100. No other pool may be used.\n"
+    assert told in text
+    assert "No other pool" not in goal_text(state_of(resources=Needs(gpus=1)), [])

@@ -26,6 +26,7 @@ def run(options: Namespace) -> int:
         options.label,
         options.input,
         options.deadline or "",
+        options.resource,
     )
     with open_api() as api:
         accepted = post_goal(api, goal, options.idempotency_key or f"cli-{uuid4().hex}")

@@ -7,7 +7,8 @@ from pydantic import Field, field_validator, model_validator
 from services.core import events as ev
 from services.core.errors import BudgetSpent
 from services.core.keys import attempt_id
-from services.core.placement import Refusal, choose
+from services.core.needs import Needs
+from services.core.placement import Refusal, place
 from services.core.pools import LOCAL, Pool, Pools, microdollars
 from services.core.quantities import Bytes, Cores
 from services.core.records import MICRODOLLARS, RunState
@@ -27,7 +28,7 @@ class SubmitStep(Parameters):
     command: str = Field(min_length=1, max_length=20_000, description="Shell command, run in a copy of the workspace.")
     deadline_minutes: float = Field(60, gt=0, le=60 * 24 * 14, description="The program is stopped after so long.")
     uses: list[str] = Field([], max_length=20, description="Steps whose outputs the program reads.")
-    gpus: int = Field(0, ge=0, description="GPUs of one node; none unless told.")
+    gpus: int = Field(0, ge=0, description="GPUs of one node; none unless you or the goal say so.")
     gpu_memory: Bytes | None = Field(None, description="Memory that each GPU must have, such as 40Gi.")
     cpu: Cores | None = Field(None, description="CPU cores of one node, such as 4 or 500m.")
     memory: str | None = Field(None, description="Memory limit, such as 4GiB.")
@@ -77,7 +78,7 @@ def _run(call: Call, wanted: SubmitStep) -> Result:
     attempt_number = len(step.attempts) + 1 if step else 1
     attempt = attempt_id(state.run, wanted.name, attempt_number)
     seconds = wanted.deadline_minutes * 60
-    resources = _resources(wanted)
+    resources = _resources(wanted, state.resources)
     pool = _place(call.desk.pools, state.tenant, resources)
     cost = microdollars(pool.price_per_hour, resources, seconds)
     _reserve(call, attempt, cost)
@@ -116,11 +117,15 @@ def _check(state: RunState, wanted: SubmitStep) -> None:
             raise ToolError(f"uses: no attempt of step {name!r} has succeeded, so there are no outputs to use")
 
 
-def _resources(wanted: SubmitStep) -> Resources:
+def _resources(wanted: SubmitStep, goal: Needs) -> Resources:
+    """What the step gets: what it says, and for the rest what the goal says. Raises `ToolError`."""
     memory = memory_bytes(wanted.memory)
     if memory is not None and wanted.shm is not None and wanted.shm > memory:
         raise ToolError("shm: it counts as memory, so it cannot be more than memory; ask for more memory or less shm")
-    return Resources(
+    strangers = [name for name in wanted.pool if goal.pool and name not in goal.pool]
+    if strangers:
+        raise ToolError(f"pool: the goal allows {', '.join(goal.pool)}, and not {strangers[0]!r}")
+    said = Resources(
         gpus=wanted.gpus,
         gpu_memory=wanted.gpu_memory,
         cpu=wanted.cpu,
@@ -130,16 +135,16 @@ def _resources(wanted: SubmitStep) -> Resources:
         image=wanted.image,
         shm=wanted.shm,
     )
+    # Some models write null where they have nothing to say.
+    fields = frozenset(name for name in wanted.model_fields_set if getattr(wanted, name) is not None)
+    return goal.completed(said, fields)
 
 
 def _place(pools: Pools, tenant: str, resources: Resources) -> Pool:
     """The pool for the step. Raises `ToolError` where it could never run."""
-    choice = choose(pools, resources)
+    choice = place(pools, tenant, resources)
     if isinstance(choice, Refusal):
         raise ToolError(choice.text)
-    bound = pools.quota.of(tenant)
-    if bound is not None and resources.total_gpus > bound:
-        raise ToolError(f"gpus: the tenant may hold {bound} GPUs at once, and this needs {resources.total_gpus}")
     return choice.pool
 
 

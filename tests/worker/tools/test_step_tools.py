@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from services.core import events as ev
+from services.core.needs import Needs
 from services.core.pools import Pools
 from services.core.records import Diagnosis, Limits, Stage
 from services.core.resources import Resources
@@ -443,3 +444,29 @@ def test_bad_input_is_refused_with_the_field_and_the_reason(
     with pytest.raises(ValidationError, match=why) as refused:
         pooled.use("submit_step", **{"name": "train", "command": "true", **wanted})
     assert ".".join(map(str, refused.value.errors()[0]["loc"])) == field
+
+
+# --- what the goal says -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asked(desk: Desk, store: RunStore) -> Bench:
+    needs = Needs(gpus=1, gpu_memory=40 * 2**30, pool=("h100", "a100"))
+    return Bench(replace(desk, pools=POOLS), store, limits=Limits(dollars=100.0), resources=needs)
+
+
+def test_a_step_that_says_nothing_gets_what_the_goal_says(asked: Bench) -> None:
+    asked.use("submit_step", name="train", command="true", cpu=None, pool=[])
+
+    attempt = asked.state.steps["train"].last
+    assert attempt.pool == "h100"
+    assert attempt.resources == Resources(gpus=1, gpu_memory=40 * 2**30, pools=("h100", "a100"))
+
+
+def test_a_step_may_choose_among_the_goals_pools_and_among_no_others(asked: Bench) -> None:
+    asked.use("submit_step", name="train", command="true", gpus=4, pool="a100")
+    attempt = asked.state.steps["train"].last
+    assert (attempt.pool, attempt.resources.gpus) == ("a100", 4)
+
+    with pytest.raises(ToolError, match="pool: the goal allows h100, a100, and not 'cpu'"):
+        asked.use("submit_step", name="eval", command="true", gpus=0, pool=["a100", "cpu"])
