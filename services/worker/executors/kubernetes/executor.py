@@ -39,8 +39,8 @@ log = structlog.get_logger()
 _TOLD_AFTER_SECONDS = 30.0
 _LONGEST_NAME = 52
 _MOST_AT_ONCE = 50
-# A pod that should have ended by then is taken off its node, whatever it says.
-_FORCE_SLACK_SECONDS = 30.0
+# A cancelled pod whose program should have ended so long ago is taken off its node, whatever it still has to say.
+_FORCE_SECONDS = 120.0
 
 
 class KubernetesExecutor:
@@ -239,8 +239,8 @@ class KubernetesExecutor:
         pod = self._namespace.pod(attempt)
         if pod is None or pod.is_gone:
             return
-        grace = pod.body["spec"].get("terminationGracePeriodSeconds", 0)
-        if time.time() > cancelled_at + grace + _FORCE_SLACK_SECONDS:
+        grace = pod.body["spec"].get("terminationGracePeriodSeconds", 0) - manifest.DRAIN_SECONDS
+        if time.time() > cancelled_at + grace + _FORCE_SECONDS:
             self._cluster.delete(PODS, pod.body["metadata"]["name"], grace=0)
             log.warning("pod_forced", attempt=attempt)
 

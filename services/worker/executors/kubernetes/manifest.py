@@ -30,8 +30,11 @@ QUEUE = "kueue.x-k8s.io/queue-name"
 MAIN, LAY, RUNNER = "main", "lay", "runner"
 USER = 10001
 
-# What is left of the grace period once the program is dead belongs to the sidecar, which ships the rest of the log.
-DRAIN_SECONDS = 90
+# What is left of the grace period once the program is dead belongs to the sidecar, which ships the rest of the log and
+# the outputs, and leaves as soon as that is done.
+DRAIN_SECONDS = 3600
+# How long the shim waits for the sidecar's leave to start, while an API is being rolled out or a network comes up.
+CLAIM_SECONDS = 300
 # The shim ends the program at its deadline. The kubelet's own clock also counts the pulling of images and the laying of
 # files, and is there for a shim that cannot.
 DEADLINE_SLACK_SECONDS = 3600
@@ -211,6 +214,7 @@ def _ours(name: str, args: list[str], spec: AttemptSpec, terms: PodTerms, volume
 
 def _main(spec: AttemptSpec, terms: PodTerms, resources: "_Needs") -> Manifest:
     limits = ["--deadline-seconds", str(spec.deadline_seconds), "--grace-seconds", str(spec.grace_seconds)]
+    limits += ["--claim-seconds", str(CLAIM_SECONDS)]
     places = ["--spool", f"{_ROOT}/spool", "--cwd", f"{_ROOT}/work", "--termination-log", _TERMINATION_LOG]
     environment, command = program_environment(spec, _ROOT), spec.command
     if spec.step == SANDBOX:
