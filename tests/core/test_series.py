@@ -2,7 +2,6 @@ import json
 import math
 import re
 
-
 import pytest
 from hypothesis import assume, given, settings, strategies as st
 
