@@ -51,9 +51,9 @@ class Refusal:
         return f"no pool can ever hold this. The nearest is {self.nearest}, and it lacks this: {lacks}"
 
 
-def place(pools: Pools, tenant: str, resources: Resources) -> Placement | Refusal:
+def place(pools: Pools, tenant: str, resources: Resources, excluded: Collection[str] = ()) -> Placement | Refusal:
     """The pool for a new attempt of a tenant, whose quota must be able to hold it."""
-    choice = choose(pools, resources)
+    choice = choose(pools, resources, excluded)
     quota, wanted = pools.quota.of(tenant), resources.total_gpus
     if isinstance(choice, Placement) and quota is not None and wanted > quota:
         return Refusal("", (Lack("gpus", f"the tenant may hold {quota} GPUs at once, and this needs {wanted}"),))

@@ -81,10 +81,11 @@ class SandboxStore:
 
     @answered
     def set_terms(self, run: str, idle_seconds: float, until: float) -> None:
-        """How long the next sandbox waits for a command before it ends, and when it takes no more."""
+        """How long the next sandbox waits for a command (one that needs GPUs, if it has some) before it ends, and when
+        it takes no more."""
         now_ms = int(time.time() * 1000)
-        terms = {"idle_ms": int(idle_seconds * 1000), "until_ms": int(until * 1000), "used_at": now_ms}
-        self._client.hset(self._keys.sandbox(run), mapping=terms)
+        terms = {"idle_ms": int(idle_seconds * 1000), "until_ms": int(until * 1000)}
+        self._client.hset(self._keys.sandbox(run), mapping={**terms, "used_at": now_ms, "gpus_used_at": now_ms})
 
     def retire(self, run: str, attempt: str) -> int:
         """Have a sandbox take no more commands and end after those it has. How many it has is returned."""

@@ -213,6 +213,19 @@ def test_a_command_that_needs_gpus_waits_for_a_sandbox_that_has_them(box: Box) -
     assert found.order.call == "call_1_0"
 
 
+def test_a_sandbox_with_gpus_ends_when_no_command_has_needed_them_for_its_idle_time(box: Box) -> None:
+    box.store.set_terms(box.run, 60, time.time() + HOUR)
+    box.store.queue(box.run, order("call_1_0").model_copy(update={"gpus": 1}))
+    box.store.next(box.attempt, POD, (), 1)
+    box.done("call_1_0")
+    box.age(gpus_used_at=61)
+    box.queue("call_1_1")
+    assert box.store.next(box.attempt, POD, (), 1).order
+    box.done("call_1_1")
+    assert not box.store.next(box.attempt, POD).end, "for one without GPUs it would have been a use"
+    assert box.store.next(box.attempt, POD, (), 1).end
+
+
 def test_a_command_that_was_never_begun_is_given_to_the_next_sandbox_once(box: Box) -> None:
     box.queue("call_1_0", "call_1_1")
     box.take()

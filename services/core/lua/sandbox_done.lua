@@ -10,6 +10,8 @@ if redis.call('HEXISTS', KEYS[3], ARGV[3] .. ':outcome') == 1 then return 'seen'
 if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 'over' end
 if redis.call('HGET', KEYS[2], 'pod_uid') ~= ARGV[2] then return 'taken' end
 local t = redis.call('TIME')
-redis.call('HSET', KEYS[3], ARGV[3] .. ':outcome', ARGV[4], 'used_at', string.format('%d', t[1] * 1000 + math.floor(t[2] / 1000)))
+local now = string.format('%d', t[1] * 1000 + math.floor(t[2] / 1000))
+redis.call('HSET', KEYS[3], ARGV[3] .. ':outcome', ARGV[4], 'used_at', now)
+if redis.call('HGET', KEYS[3], ARGV[3] .. ':gpus') ~= '0' then redis.call('HSET', KEYS[3], 'gpus_used_at', now) end
 redis.call('SREM', KEYS[4], ARGV[3])
 return 'ok'

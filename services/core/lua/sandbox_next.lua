@@ -23,13 +23,15 @@ end
 
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local terms = redis.call('HMGET', KEYS[3], 'retired', 'until_ms', 'idle_ms', 'used_at')
+-- GPUs are idle while commands run that need none.
+local used_at = tonumber(ARGV[5]) > 0 and 'gpus_used_at' or 'used_at'
+local terms = redis.call('HMGET', KEYS[3], 'retired', 'until_ms', 'idle_ms', used_at)
 local is_late = terms[2] and now > tonumber(terms[2])
 if terms[1] ~= ARGV[1] and not is_late then
   for _, call in ipairs(redis.call('LRANGE', KEYS[4], 0, -1)) do
     if tonumber(redis.call('HGET', KEYS[3], call .. ':gpus') or '0') <= tonumber(ARGV[5]) then
       redis.call('LREM', KEYS[4], 1, call)
-      redis.call('HSET', KEYS[3], call .. ':attempt', ARGV[1], 'used_at', string.format('%d', now))
+      redis.call('HSET', KEYS[3], call .. ':attempt', ARGV[1])
       redis.call('SADD', KEYS[5], call)
       return {'order', redis.call('HGET', KEYS[3], call .. ':order')}
     end

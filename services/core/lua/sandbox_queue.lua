@@ -7,6 +7,7 @@ if redis.call('HSETNX', KEYS[2], ARGV[1] .. ':order', ARGV[2]) == 0 then return 
 local t = redis.call('TIME')
 local now = string.format('%d', t[1] * 1000 + math.floor(t[2] / 1000))
 redis.call('HSET', KEYS[2], ARGV[1] .. ':queued_at', now, ARGV[1] .. ':gpus', ARGV[5], 'used_at', now)
+if ARGV[5] ~= '0' then redis.call('HSET', KEYS[2], 'gpus_used_at', now) end
 redis.call('RPUSH', KEYS[3], ARGV[1])
 redis.call('PUBLISH', ARGV[3], ARGV[4])
 return 'ok'

@@ -20,7 +20,7 @@ from services.core.faults import reach
 from services.core.keys import attempt_id
 from services.core.ledger import Ledger
 from services.core.lifecycle import Status
-from services.core.placement import Refusal, choose
+from services.core.placement import Refusal, place
 from services.core.pools import Pools, microdollars
 from services.core.records import MICRODOLLARS, Attempt, RunState
 from services.core.resources import Resources
@@ -164,9 +164,9 @@ class SandboxShell:
 
     def _submit(self, state: RunState, order: Order, number: int, full: set[str]) -> None:
         resources = self._terms.resources.model_copy(update={"gpus": order.gpus})
-        placement = choose(self._pools, resources, full)
+        placement = place(self._pools, state.tenant, resources, full)
         if full and isinstance(placement, Refusal):
-            placement = choose(self._pools, resources)
+            placement = place(self._pools, state.tenant, resources)
         if isinstance(placement, Refusal):
             raise NoSandbox(f"nothing was run: {placement.text}")
         attempt = attempt_id(state.run, SANDBOX, number)
