@@ -31,9 +31,10 @@ class RunNotAtWork(Conflict):
 
 @dataclass(frozen=True)
 class CommandRecord:
-    """What is known of a command. `attempt` took it; `queued_at` is seconds since the epoch, 0 where it is unknown."""
+    """What is known of a command. `attempt` took it. Times are seconds since the epoch, 0 where it hasn't happened."""
 
     queued_at: float = 0.0
+    begun_at: float = 0.0
     attempt: str = ""
     outcome: Outcome | None = None
 
@@ -59,11 +60,12 @@ class SandboxStore:
     @answered
     def command(self, run: str, call: str) -> CommandRecord:
         """What is known of a command; an empty record where nothing is."""
-        fields = [f"{call}:queued_at", f"{call}:attempt", f"{call}:outcome"]
-        queued_at, attempt, outcome = self._client.hmget(self._keys.sandbox(run), fields)
+        fields = [f"{call}:{name}" for name in ("queued_at", "begun_at", "attempt", "outcome")]
+        queued_at, begun_at, attempt, outcome = self._client.hmget(self._keys.sandbox(run), fields)
         packed = None if outcome is None else self._payloads.unpack(outcome.decode())
         return CommandRecord(
             queued_at=int(queued_at or 0) / 1000,
+            begun_at=int(begun_at or 0) / 1000,
             attempt=(attempt or b"").decode(),
             outcome=None if packed is None else Outcome.model_validate_json(packed),
         )

@@ -31,7 +31,7 @@ if terms[1] ~= ARGV[1] and not is_late then
   for _, call in ipairs(redis.call('LRANGE', KEYS[4], 0, -1)) do
     if tonumber(redis.call('HGET', KEYS[3], call .. ':gpus') or '0') <= tonumber(ARGV[5]) then
       redis.call('LREM', KEYS[4], 1, call)
-      redis.call('HSET', KEYS[3], call .. ':attempt', ARGV[1])
+      redis.call('HSET', KEYS[3], call .. ':attempt', ARGV[1], call .. ':begun_at', string.format('%d', now))
       redis.call('SADD', KEYS[5], call)
       return {'order', redis.call('HGET', KEYS[3], call .. ':order')}
     end

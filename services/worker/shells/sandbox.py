@@ -40,6 +40,9 @@ _STATE_SECONDS = 1.0
 _TRIES = 3
 # A worker's slot waits as long. What cannot be had by then is said to the agent, who may do without.
 _WAIT_SECONDS = 1_800.0
+# For files to be laid and changes to be brought, beyond a command's own time.
+_OVERDUE_SECONDS = 900.0
+_SILENT = "the sandbox has not told what became of the command, so it is unknown; check its effects"
 # Beyond the time in which a sandbox takes commands: the longest command, and room for its end.
 _LAST_COMMAND_SECONDS = 1_860.0
 
@@ -127,9 +130,11 @@ class SandboxShell:
             self._sandboxes.queue_again(state.run, order.call, record.attempt)
         elif record.attempt:
             taken_by = next((one for one in step.attempts if one.id == record.attempt), None) if step else None
+            is_overdue = time.time() > record.begun_at + order.timeout_seconds + _OVERDUE_SECONDS
+            is_gone = taken_by is None or not taken_by.is_live
             # Asked again: the outcome may have come before the end.
-            if (taken_by is None or not taken_by.is_live) and self._is_silent(state.run, order.call):
-                raise OutcomeUnknown(_lost(taken_by))
+            if (is_gone or is_overdue) and self._is_silent(state.run, order.call):
+                raise OutcomeUnknown(_lost(taken_by) if is_gone else _SILENT)
         elif time.time() > record.queued_at + _WAIT_SECONDS:
             self._give_up(state, order, last)
         elif last is None or not last.is_live:

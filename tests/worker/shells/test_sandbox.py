@@ -166,3 +166,13 @@ def test_a_sandbox_that_fails_is_told_with_its_reason_and_nothing_runs(bench: Be
         beside.result()
     pods.is_full = False
     assert bench.use("bash", command="echo again").text == "exit code: 0\nagain\n"
+
+
+def test_a_command_that_is_never_heard_of_again_is_unknown(bench: Bench, pods: Pods) -> None:
+    beside = Beside(bench, "sleep 60", timeout_seconds=1)
+    pod = pods.until_running()
+    pod.kill_sidecar()
+    sandbox = bench.store.keys.sandbox(bench.run)
+    bench.store.client.hincrby(sandbox, "call_1_1:begun_at", -1_000_000)
+    with pytest.raises(OutcomeUnknown, match="has not told"):
+        beside.result()
