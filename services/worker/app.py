@@ -67,7 +67,8 @@ def build_engine(settings: WorkerSettings, keeper: LeaseKeeper, store: RunStore,
         pools=pools,
     )
     redactor = Redactor([settings.model_api_key.get_secret_value()])
-    turn = ModelTurn(model, TOOLS, ledger, workspace, redactor, settings.model_max_tokens, settings.model_retry_seconds)
+    patience = (settings.model_max_tokens, settings.model_retry_seconds)
+    turn = ModelTurn(model, TOOLS, ledger, workspace, redactor, *patience, pools)
     limits = Slice(settings.slice_turns, settings.slice_seconds)
     return Engine(store, keeper, turn, Calls(TOOLS, desk, redactor), shell, CeleryHints(app), limits)
 

@@ -8,6 +8,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from services.core.pools import LOCAL, Pool, Pools
+from services.core.quantities import in_bytes
 from services.core.records import RunState
 from services.core.store import Talk
 from services.worker.model import Message
@@ -17,6 +19,7 @@ REPLY = -1
 NOTE = 9_000
 SAID = 10_000
 _DEEPEST = 64
+_MOST_POOLS = 30
 
 
 def messages(system: str, state: RunState, files: Sequence[str], talk: Sequence[Talk]) -> list[Message]:
@@ -27,6 +30,37 @@ def messages(system: str, state: RunState, files: Sequence[str], talk: Sequence[
         {"role": "user", "content": goal_text(state, files)},
         *(entry.message for entry in ordered),
     ]
+
+
+def pools_text(pools: Pools, tenant: str) -> str:
+    """The pools that a step may name, for the system prompt; '' where there is nothing to choose."""
+    if all(pool.name == LOCAL for pool in pools.pools):
+        return ""
+    more = len(pools.pools) - _MOST_POOLS
+    quota = pools.quota.of(tenant)
+    lines = [
+        "Pools that steps can run on; a step that names none goes to the cheapest that fits:",
+        *(f"- {_pool_text(pool)}" for pool in pools.pools[:_MOST_POOLS]),
+        *([f"- … and {more} more"] if more > 0 else []),
+        *([] if quota is None else [f"All steps together hold {quota} GPUs at most; what comes later waits its turn."]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _pool_text(pool: Pool) -> str:
+    parts = [f"{pool.name}:"]
+    if pool.gpus_per_node:
+        product = " ".join(pool.gpu_product.split())
+        kind = ", ".join(filter(None, [product, f"{in_bytes(pool.gpu_memory)} each" if pool.gpu_memory else ""]))
+        parts.append(f"{pool.gpus_per_node} GPUs a node{f' ({kind})' if kind else ''}, {pool.nodes} nodes at most,")
+    else:
+        parts.append("no GPUs,")
+    if pool.max_cpu or pool.max_memory:
+        cores = f"{pool.max_cpu:g} cores" if pool.max_cpu else ""
+        memory = in_bytes(pool.max_memory) if pool.max_memory else ""
+        parts.append(f"up to {' and '.join(filter(None, [cores, memory]))} for a step,")
+    parts.append(f"${pool.price_per_hour:.2f} an hour{' for each GPU' if pool.gpus_per_node else ''}")
+    return " ".join(parts) + ("; spot: may be taken away at any time, so save checkpoints" if pool.spot else "")
 
 
 def goal_text(state: RunState, files: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from services.core.errors import BudgetSpent
 from services.core.faults import reach
 from services.core.ledger import Ledger
 from services.core.lifecycle import Reason, Status
+from services.core.pools import Pools
 from services.core.records import MICRODOLLARS, RunState, Wait
 from services.core.redaction import Redactor
 from services.core.store import Draft, Talk
@@ -62,6 +63,7 @@ class ModelTurn:
     redactor: Redactor
     max_tokens: int
     retry_seconds: float
+    pools: Pools
 
     def ask(self, session: Session) -> WindUp | None:
         """Let the model take one turn. Returns the end it led to, if it did.
@@ -114,7 +116,8 @@ class ModelTurn:
     def _messages(self, session: Session) -> list[Message]:
         paths = [entry.path for entry in self.workspace.list(session.state.input_snapshot)]
         system = files("services.worker.prompts").joinpath("system.md").read_text()
-        return conv.messages(system, session.state, paths, session.talk)
+        pools = conv.pools_text(self.pools, session.state.tenant)
+        return conv.messages(f"{system}\n{pools}" if pools else system, session.state, paths, session.talk)
 
     def _reservation(self, state: RunState, messages: list[Message]) -> int | WindUp:
         price = self.model.price(state.model)

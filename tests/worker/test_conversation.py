@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from services.core.needs import Needs
+from services.core.pools import GpuQuota, Pool, Pools
 from services.core.records import Limits
 from services.core.store import Talk
 from services.worker.conversation import (
@@ -18,6 +19,7 @@ from services.worker.conversation import (
     has_unread,
     is_text_only,
     messages,
+    pools_text,
     reply_message,
     user_message,
 )
@@ -205,3 +207,43 @@ def test_the_goal_tells_what_a_step_gets_and_which_pools_there_are_for_it() -> N
     told = "A step that does not say it otherwise gets: gpus 1, pool a100 or h100. No other pool may be used.\n"
     assert told in text
     assert "No other pool" not in goal_text(state_of(resources=Needs(gpus=1)), [])
+
+
+def test_without_a_pools_file_nothing_is_said_of_pools() -> None:
+    assert pools_text(Pools.local(2.0), "acme") == ""
+
+
+def test_the_agent_is_told_what_it_can_choose_from_and_what_it_costs() -> None:
+    pools = Pools(
+        pools=(
+            Pool(name="cpu", max_cpu=16.0, max_memory=64 << 30, price_per_hour=0.5),
+            Pool(
+                name="a100-spot",
+                gpus_per_node=8,
+                nodes=4,
+                gpu_product="NVIDIA\nA100",
+                gpu_memory=40 << 30,
+                price_per_hour=1.25,
+                spot=True,
+            ),
+            Pool(name="odd", gpus_per_node=1, max_cpu=4.0),
+        ),
+        quota=GpuQuota(gpus=8, tenants={"research": 32}),
+    )
+    assert pools_text(pools, "research").splitlines() == [
+        "Pools that steps can run on; a step that names none goes to the cheapest that fits:",
+        "- cpu: no GPUs, up to 16 cores and 64Gi for a step, $0.50 an hour",
+        "- a100-spot: 8 GPUs a node (NVIDIA A100, 40Gi each), 4 nodes at most, $1.25 an hour for each GPU; spot: may "
+        "be taken away at any time, so save checkpoints",
+        "- odd: 1 GPUs a node, 1 nodes at most, up to 4 cores for a step, $0.00 an hour for each GPU",
+        "All steps together hold 32 GPUs at most; what comes later waits its turn.",
+    ]
+
+
+def test_very_many_pools_are_not_all_told() -> None:
+    product = "x" * 100
+    pools = Pools(pools=tuple(Pool(name=f"p{n}", gpus_per_node=8, gpu_product=product, spot=True) for n in range(200)))
+    text = pools_text(pools, "acme")
+    assert "- p29: " in text and "- p30: " not in text
+    assert "- … and 170 more\n" in text
+    assert len(text) < 10_000
