@@ -1,6 +1,7 @@
 """The first process of an attempt: runs the user's program, keeps every byte it says, reports how it ended.
 
-    python -I -S shim.py --spool DIR --deadline-seconds N --grace-seconds N [--memory-bytes N] [--cwd DIR] -- CMD...
+    python -I -S shim.py --spool DIR --deadline-seconds N --grace-seconds N [--memory-bytes N] [--cwd DIR]
+        [--env NAME=VALUE]... -- CMD...
 
 It speaks to nobody over the network, holds no secret and never looks into what the program prints. Standard library
 only, Python 3.9 or later, and one file, because it is copied into images that Cohort does not build: that is why it is
@@ -93,6 +94,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--memory-bytes", type=int, default=None, help="address space of each process (RLIMIT_AS)")
     parser.add_argument("--termination-log", default=None, help="a file for the container's last words, at most 4 KiB")
     parser.add_argument("--cwd", default=None, help="where the program runs")
+    parser.add_argument(
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a variable of the program's, which this process had better not have",
+    )
     parser.add_argument("command", nargs="+", help="the program and its arguments, after --")
     return parser.parse_args(arguments)
 
@@ -422,6 +430,8 @@ def become(options: argparse.Namespace, prctl: Prctl, output: int, gate: int, re
             os._exit(REFUSED)
         if options.cwd is not None:
             os.chdir(options.cwd)
+        for variable in options.env:
+            os.putenv(*variable.split("=", 1))
         os.execvp(name, options.command)  # noqa: S606  To run what we are given is the task.
     except (OSError, ValueError) as error:
         exit_code = 127 if isinstance(error, FileNotFoundError) else 126

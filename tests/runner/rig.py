@@ -70,7 +70,7 @@ class Rig:
             "grace": "--grace-seconds",
             "claim": "--claim-seconds",
         }
-        names |= {"memory": "--memory-bytes", "termination_log": "--termination-log"}
+        names |= {"memory": "--memory-bytes", "termination_log": "--termination-log", "past": "--env"}
         flags = [text for key, value in arguments.items() if value is not None for text in (names[key], str(value))]
         places = ["--spool", str(self.spool.directory), "--cwd", str(self.work)]
         return self._start(

@@ -28,6 +28,12 @@ def test_the_exit_code_of_the_program_is_reported_and_mirrored(rig: Rig, code: i
     )
 
 
+def test_a_variable_of_the_programs_own_goes_past_the_shim(rig: Rig) -> None:
+    script = 'echo "$MINE"; tr "\\0" "\\n" < /proc/$PPID/environ | grep -c MINE'
+    rig.shim("sh", "-c", script, past="MINE=b=c d").wait()
+    assert rig.log == b"b=c d\n0\n"
+
+
 @pytest.mark.parametrize(("name", "number"), [("KILL", 9), ("TERM", 15), ("SEGV", 11)])
 def test_a_program_ended_by_a_signal_is_told_from_one_that_exits_with_its_code(
     rig: Rig, name: str, number: int

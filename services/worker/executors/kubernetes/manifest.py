@@ -220,12 +220,15 @@ def _main(spec: AttemptSpec, terms: PodTerms, resources: "_Needs") -> Manifest:
     if spec.step == SANDBOX:
         # What commands install or cache is there for the next one, and no part of the workspace.
         environment["HOME"], command = _PLACES["tmp"], _HOST
+    # What the loader listens to would change or end the shim, whose own loader comes before the program's.
+    kept_from_shim = {name: value for name, value in environment.items() if _is_for_loader(name)}
+    past_shim = [f"--env={_literal(f'{name}={value}')}" for name, value in kept_from_shim.items()]
     return {
         "name": MAIN,
         "image": spec.resources.image or terms.image,
-        "command": [*_SHIM, *places, *limits, "--", *(_literal(word) for word in command)],
+        "command": [*_SHIM, *places, *limits, *past_shim, "--", *(_literal(word) for word in command)],
         "workingDir": f"{_ROOT}/work",
-        "env": _variables(environment),
+        "env": _variables({name: value for name, value in environment.items() if name not in kept_from_shim}),
         "resources": resources.as_container(),
         "securityContext": _confined(),
         "terminationMessagePath": _TERMINATION_LOG,
@@ -252,6 +255,10 @@ def _mount(volume: str, *, read_only: bool = False) -> Manifest:
 
 def _variables(environment: Mapping[str, str]) -> list[Manifest]:
     return [{"name": name, "value": _literal(value)} for name, value in environment.items()]
+
+
+def _is_for_loader(name: str) -> bool:
+    return name.startswith("LD_") or name == "GLIBC_TUNABLES"
 
 
 def _literal(text: str) -> str:

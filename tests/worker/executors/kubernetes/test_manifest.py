@@ -114,6 +114,19 @@ def test_commands_and_values_reach_the_program_as_they_were_written() -> None:
     assert {"name": "PRICE", "value": "$$$$5 $$(HOME)"} in main["env"]
 
 
+def test_what_the_loader_listens_to_goes_past_the_shim_to_the_program() -> None:
+    env = {"LD_PRELOAD": "/opt/lib/a $x.so", "LD_LIBRARY_PATH": "/opt/lib", "GLIBC_TUNABLES": "", "OLD_VALUE": "1"}
+    main = container(pod_of(replace(SPEC, env=env)), "main")
+    options = main["command"][: main["command"].index("--")]
+    assert options[-3:] == [
+        "--env=LD_PRELOAD=/opt/lib/a $$x.so",
+        "--env=LD_LIBRARY_PATH=/opt/lib",
+        "--env=GLIBC_TUNABLES=",
+    ]
+    names = {variable["name"] for variable in main["env"]}
+    assert "OLD_VALUE" in names and not names & {"LD_PRELOAD", "LD_LIBRARY_PATH", "GLIBC_TUNABLES"}
+
+
 def test_the_shim_runs_the_command_with_its_own_interpreter_and_its_times() -> None:
     command = container(pod_of(SPEC), "main")["command"]
     assert command[:3] == ["/cohort/rt/ld.so", "--library-path", "/cohort/rt/lib"]
