@@ -40,6 +40,8 @@ _STATE_SECONDS = 1.0
 _TRIES = 3
 # A worker's slot waits as long. What cannot be had by then is said to the agent, who may do without.
 _WAIT_SECONDS = 1_800.0
+# The life of a sandbox whose whole time nobody can pay.
+_SHORT_SECONDS = 900.0
 # For files to be laid and changes to be brought, beyond a command's own time.
 _OVERDUE_SECONDS = 900.0
 _SILENT = "the sandbox has not told what became of the command, so it is unknown; check its effects"
@@ -168,18 +170,18 @@ class SandboxShell:
         raise NoSandbox(f"nothing was run: no sandbox took the command within {_WAIT_SECONDS / 60:g} minutes{where}")
 
     def _submit(self, state: RunState, order: Order, number: int, full: set[str]) -> None:
-        resources = self._terms.resources.model_copy(update={"gpus": order.gpus})
+        # Only what GPUs are on offer is the goal's to say: looking around does not belong on the nodes it trains on.
+        pools = state.resources.pool if order.gpus else ()
+        resources = self._terms.resources.model_copy(update={"gpus": order.gpus, "pools": pools})
         placement = place(self._pools, state.tenant, resources, full)
         if full and isinstance(placement, Refusal):
             placement = place(self._pools, state.tenant, resources)
         if isinstance(placement, Refusal):
             raise NoSandbox(f"nothing was run: {placement.text}")
         attempt = attempt_id(state.run, SANDBOX, number)
-        seconds = self._terms.seconds + _LAST_COMMAND_SECONDS
         price = placement.price_per_hour
-        cost = microdollars(price, resources, seconds)
-        self._reserve(state, attempt, cost)
-        self._sandboxes.set_terms(state.run, self._terms.idle_seconds, time.time() + self._terms.seconds)
+        life, cost = self._pay(state, attempt, price, resources)
+        self._sandboxes.set_terms(state.run, self._terms.idle_seconds, time.time() + life)
         reach("worker.sandbox_reserved")
         submitted = ev.StepSubmitted(
             step=SANDBOX,
@@ -189,7 +191,7 @@ class SandboxShell:
             snapshot=EMPTY,
             uses=[],
             env={},
-            deadline_seconds=seconds,
+            deadline_seconds=life + _LAST_COMMAND_SECONDS,
             resources=resources,
             pool=placement.pool.name,
             price_per_hour=price,
@@ -201,16 +203,28 @@ class SandboxShell:
             return
         log.info("sandbox_submitted", run=state.run, attempt=attempt, pool=placement.pool.name)
 
-    def _reserve(self, state: RunState, attempt: str, cost: int) -> None:
+    def _pay(self, state: RunState, attempt: str, price: float, resources: Resources) -> tuple[float, int]:
+        """How long the sandbox may take commands, and the microdollars that are reserved for it."""
+        refusal: str | None = None
+        for life in (self._terms.seconds, min(self._terms.seconds, _SHORT_SECONDS)):
+            cost = microdollars(price, resources, life + _LAST_COMMAND_SECONDS)
+            refusal = self._reserve(state, attempt, cost)
+            if refusal is None:
+                return life, cost
+        raise NoSandbox(f"nothing was run: {refusal}")
+
+    def _reserve(self, state: RunState, attempt: str, cost: int) -> str | None:
+        """Hold the money; why that cannot be, if it cannot."""
         cap, spend = state.limits.dollars, state.spend
         if cap is not None and spend.microdollars + spend.reserved_microdollars + cost > cap * MICRODOLLARS:
             left = cap - (spend.microdollars + spend.reserved_microdollars) / MICRODOLLARS
             needed = cost / MICRODOLLARS
-            raise NoSandbox(f"nothing was run: the run has ${left:.2f} left and a sandbox could cost ${needed:.2f}")
+            return f"the run has ${left:.2f} left and a sandbox could cost ${needed:.2f}"
         try:
             self._ledger.reserve(state.tenant, f"step:{attempt}", cost)
         except BudgetSpent as error:
-            raise NoSandbox(f"nothing was run: {error}") from error
+            return str(error)
+        return None
 
     def _end(self, state: RunState, sandbox: Attempt) -> None:
         """Have a sandbox take no more commands, and end when it has none."""

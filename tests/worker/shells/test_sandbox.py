@@ -105,6 +105,12 @@ def test_what_a_sandbox_may_cost_is_reserved(bench: Bench, pods: Pods) -> None:
     assert reserved == bench.state.spend.reserved_microdollars == round(1e6 * (3600 + 1860) / 3600)
 
 
+def test_who_cannot_pay_the_whole_time_of_a_sandbox_gets_a_shorter_one(bench: Bench, pods: Pods) -> None:
+    bench.desk.ledger.set_cap("acme", 1.0)
+    assert bench.use("bash", command="echo ran").text == "exit code: 0\nran\n"
+    assert bench.state.spend.reserved_microdollars == round(1e6 * (900 + 1860) / 3600)
+
+
 def test_a_tenant_who_cannot_pay_for_a_sandbox_is_told_and_nothing_runs(bench: Bench, pods: Pods) -> None:
     bench.desk.ledger.set_cap("acme", 0.5)
     with pytest.raises(Exception, match=r"nothing was run: tenant acme has \$0.50 left"):
