@@ -94,13 +94,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--memory-bytes", type=int, default=None, help="address space of each process (RLIMIT_AS)")
     parser.add_argument("--termination-log", default=None, help="a file for the container's last words, at most 4 KiB")
     parser.add_argument("--cwd", default=None, help="where the program runs")
-    parser.add_argument(
-        "--env",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a variable of the program's, which this process had better not have",
-    )
+    parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="for the program alone")
     parser.add_argument("command", nargs="+", help="the program and its arguments, after --")
     return parser.parse_args(arguments)
 

@@ -16,6 +16,7 @@ from services.core.pools import Pool, Toleration
 from services.core.sandboxes import SANDBOX
 from services.worker.executors import AttemptSpec
 from services.worker.executors.environment import program_environment
+from services.worker.executors.kubernetes.carried import HOST, ROOT, SHIM, is_for_loader
 
 Manifest = dict[str, Any]
 
@@ -40,13 +41,6 @@ CLAIM_SECONDS = 300
 DEADLINE_SLACK_SECONDS = 3600
 FINISHED_TTL_SECONDS = 24 * 3600
 
-_ROOT = "/cohort"
-_RT = f"{_ROOT}/rt"
-_PYTHON = (f"{_RT}/ld.so", "--library-path", f"{_RT}/lib", f"{_RT}/python3", "-I", "-S")
-_SHIM = (*_PYTHON, f"{_RT}/shim.py")
-# The program of a sandbox. Its commands get the same grace as on a worker's own machine.
-_COMMANDS = ("--commands", f"{_ROOT}/spool/commands", "--cwd", f"{_ROOT}/work", "--grace-seconds", "2.0")
-_HOST = (*_PYTHON, f"{_RT}/host.py", *_COMMANDS, "--", *_SHIM)
 _TERMINATION_LOG = "/dev/termination-log"
 _RUNNER_RESOURCES = {
     "requests": {"cpu": "20m", "memory": "96Mi", "ephemeral-storage": "16Mi"},
@@ -188,12 +182,9 @@ def _lay(spec: AttemptSpec, terms: PodTerms) -> Manifest:
 
 
 def _runner(spec: AttemptSpec, terms: PodTerms) -> Manifest:
-    volumes: tuple[str, ...] = ("spool", "out", "checkpoint", "tmp", "token")
-    places: Mapping[str, str] = {}
-    if spec.step == SANDBOX:
-        volumes += ("work", "private")
-        places = {"COHORT_WORK_DIR": f"{_ROOT}/work", "COHORT_PRIVATE_DIR": f"{_ROOT}/private"}
-    container = _ours(RUNNER, [], spec, terms, volumes)
+    of_sandbox = {"COHORT_WORK_DIR": f"{ROOT}/work", "COHORT_PRIVATE_DIR": f"{ROOT}/private"}
+    places, further = (of_sandbox, ("work", "private")) if spec.step == SANDBOX else ({}, ())
+    container = _ours(RUNNER, [], spec, terms, ("spool", "out", "checkpoint", "tmp", "token", *further))
     return {**container, "env": [*container["env"], *_variables(places)], "restartPolicy": "Always"}
 
 
@@ -215,19 +206,26 @@ def _ours(name: str, args: list[str], spec: AttemptSpec, terms: PodTerms, volume
 def _main(spec: AttemptSpec, terms: PodTerms, resources: "_Needs") -> Manifest:
     limits = ["--deadline-seconds", str(spec.deadline_seconds), "--grace-seconds", str(spec.grace_seconds)]
     limits += ["--claim-seconds", str(CLAIM_SECONDS)]
-    places = ["--spool", f"{_ROOT}/spool", "--cwd", f"{_ROOT}/work", "--termination-log", _TERMINATION_LOG]
-    environment, command = program_environment(spec, _ROOT), spec.command
+    places = [
+        "--spool",
+        f"{ROOT}/spool",
+        "--cwd",
+        f"{ROOT}/work",
+        "--termination-log",
+        _TERMINATION_LOG,
+    ]
+    environment, command = program_environment(spec, ROOT), spec.command
     if spec.step == SANDBOX:
         # What commands install or cache is there for the next one, and no part of the workspace.
-        environment["HOME"], command = _PLACES["tmp"], _HOST
+        environment["HOME"], command = _PLACES["tmp"], HOST
     # What the loader listens to would change or end the shim, whose own loader comes before the program's.
-    kept_from_shim = {name: value for name, value in environment.items() if _is_for_loader(name)}
+    kept_from_shim = {name: value for name, value in environment.items() if is_for_loader(name)}
     past_shim = [f"--env={_literal(f'{name}={value}')}" for name, value in kept_from_shim.items()]
     return {
         "name": MAIN,
         "image": spec.resources.image or terms.image,
-        "command": [*_SHIM, *places, *limits, *past_shim, "--", *(_literal(word) for word in command)],
-        "workingDir": f"{_ROOT}/work",
+        "command": [*SHIM, *places, *limits, *past_shim, "--", *(_literal(word) for word in command)],
+        "workingDir": f"{ROOT}/work",
         "env": _variables({name: value for name, value in environment.items() if name not in kept_from_shim}),
         "resources": resources.as_container(),
         "securityContext": _confined(),
@@ -249,16 +247,12 @@ def _confined() -> Manifest:
 
 
 def _mount(volume: str, *, read_only: bool = False) -> Manifest:
-    path = _PLACES.get(volume, f"{_ROOT}/{volume}")
+    path = _PLACES.get(volume, f"{ROOT}/{volume}")
     return {"name": volume, "mountPath": path, **({"readOnly": True} if read_only else {})}
 
 
 def _variables(environment: Mapping[str, str]) -> list[Manifest]:
     return [{"name": name, "value": _literal(value)} for name, value in environment.items()]
-
-
-def _is_for_loader(name: str) -> bool:
-    return name.startswith("LD_") or name == "GLIBC_TUNABLES"
 
 
 def _literal(text: str) -> str:
