@@ -14,6 +14,7 @@ from services.api.parts import Parts
 from services.api.problems import Forbidden, NoKey
 from services.core import tokens
 from services.core.apikeys import KeyRecord, Scope
+from services.core.keys import rank_id, split_rank
 from services.core.tokens import BadToken
 
 
@@ -41,11 +42,12 @@ async def _runner(request: Request, attempt: AttemptId) -> str:
     # The comparison of signatures takes ASCII only.
     if not token.isascii():
         raise BadToken("this is no token of ours for the runner's ingest")
-    tokens.check(parts.runner_secret, attempt, token)
-    return attempt
+    whole, rank = split_rank(attempt)
+    tokens.check(parts.runner_secret, whole, token)
+    return rank_id(whole, rank)
 
 
-# The attempt that the path names, once the token is known to be its own.
+# The attempt that the path names, or the rank of it, once the token is known to be the attempt's own.
 Runner = Annotated[str, Depends(_runner)]
 
 

@@ -11,7 +11,7 @@ from services.api.views import answer
 from services.core.artifacts import ArtifactNotFound
 from services.core.attempts import AttemptOver
 from services.core.errors import RunNotFound
-from services.core.keys import run_of_attempt
+from services.core.keys import run_of_attempt, split_rank
 from services.core.manifest import LaidFile, Manifest, Root
 from services.core.records import Attempt, RunState
 from services.core.workspace import FILE_MODE, Workspace
@@ -63,8 +63,9 @@ def manifest_of(state: RunState, attempt_name: str, workspace: Workspace) -> Man
 
 
 def live_attempt(state: RunState, attempt: str) -> Attempt:
-    """What the run knows of its live attempt. Raises `AttemptOver`."""
-    found = next((one for one in state.live_attempts() if one.id == attempt), None)
+    """What the run knows of its live attempt, or of the one that a rank belongs to. Raises `AttemptOver`."""
+    name, _ = split_rank(attempt)
+    found = next((one for one in state.live_attempts() if one.id == name), None)
     if found is None:
         raise AttemptOver(f"attempt {attempt} is over, or never was")
     return found

@@ -24,7 +24,7 @@ from services.api.views import Responses, answer
 from services.core import faults
 from services.core.attempts import AttemptOver
 from services.core.errors import RunNotFound
-from services.core.keys import run_of_attempt, step_of_attempt
+from services.core.keys import run_of_attempt, split_rank, step_of_attempt
 from services.core.lifecycle import Status
 from services.core.logs import WrongOffset
 from services.core.observations import FinishReport, Observations
@@ -197,7 +197,7 @@ def finish(
 def is_cancelled(state: RunState, attempt: str) -> bool:
     """Whether the program of a live attempt is to end: its run ends, its step is, or a newer attempt took its place."""
     step = state.steps.get(step_of_attempt(attempt))
-    if step is None or step.last.id != attempt or step.cancelling:
+    if step is None or step.last.id != split_rank(attempt)[0] or step.cancelling:
         return True
     return state.status.is_final or state.status is Status.CANCELLING
 

@@ -14,10 +14,10 @@ StepName = Annotated[str, Path(pattern=r"^[a-z][a-z0-9-]{0,23}$", description="A
 AttemptId = Annotated[
     str,
     Path(
-        description="An attempt's id.",
+        description="An attempt's id; `.` and a rank behind it where it runs on several nodes.",
         examples=["rk3v9x2m4q8aa-train-1"],
         # Not checked: no other id than an attempt's own has a token.
-        json_schema_extra={"pattern": r"^r[0-9a-z]{12}-[a-z][a-z0-9-]{0,23}-[1-9][0-9]{0,5}$"},
+        json_schema_extra={"pattern": r"^r[0-9a-z]{12}-[a-z][a-z0-9-]{0,23}-[1-9][0-9]{0,5}(\.(0|[1-9][0-9]{0,4}))?$"},
     ),
 ]
 Sha256 = Annotated[
@@ -28,6 +28,10 @@ FilePath = Annotated[
 ]
 AttemptNumber = Annotated[
     int | None, Query(ge=1, le=999_999, description="Which attempt at the step; the last one unless told.")
+]
+Rank = Annotated[
+    int | None,
+    Query(ge=0, le=99_999, description="Of a step on several nodes, the rank; all of them, line by line, unless told."),
 ]
 After = Annotated[int, Query(ge=0, le=MAX_NUMBER, description="The last event that is known already.")]
 Snapshot = Annotated[

@@ -1,8 +1,8 @@
 """Steps: the programs a run executes, their logs and their metrics."""
 
 import asyncio
-import codecs
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
 from anyio.to_thread import run_sync
@@ -13,15 +13,18 @@ from services.api import sse
 from services.api.auth import Reader
 from services.api.events import KEEP_ALIVE_SECONDS, LastEventId, resumed
 from services.api.feed import POLL_SECONDS, Feed
-from services.api.parameters import MAX_NUMBER, AttemptNumber, RunId, StepName
+from services.api.parameters import MAX_NUMBER, AttemptNumber, Rank, RunId, StepName
 from services.api.parts import Parts, Uses
+from services.api.problems import BadField
+from services.api.readers import AllLogs, OneLog, Reader as LogReader
 from services.api.views import AttemptView, MetricPage, Responses, StepList, StepView, answer
 from services.core.errors import StepNotFound
+from services.core.keys import rank_id
+from services.core.merged import MergedLog
 from services.core.observations import Metric
 from services.core.records import Attempt, RunState, Step
 
 MAX_METRICS = 10_000
-_CHUNK_BYTES = 64 * 1024
 _BATCH = 5_000
 router = APIRouter(prefix="/v1/runs/{run}/steps", tags=["steps"])
 
@@ -64,15 +67,23 @@ def read_log(
     run: RunId,
     step: StepName,
     attempt: AttemptNumber = None,
+    rank: Rank = None,
     offset: Offset = 0,
     limit: Annotated[
         int | None, Query(ge=1, le=MAX_NUMBER, description="Most bytes; all there are unless told.")
     ] = None,
 ) -> Response:
-    """A part of what an attempt's program wrote, byte for byte. Nothing behind its present end, and no error either."""
+    """A part of what an attempt's program wrote, byte for byte. Nothing behind its present end, and no error either.
+
+    On several nodes and without a rank it is the whole lines of all ranks in the order in which they came, each after
+    `[rank N] `: without `X-Log-Size`, and never counted from the end.
+    """
     found = _attempt(parts.store.state_for(caller.tenant, run), step, attempt)
-    record = parts.attempts.record(found.id)
-    size = parts.logs.size(found.id)
+    if rank is None and found.resources.nodes > 1:
+        return _all_logs(parts, found, offset, limit)
+    name = _log_name(found, rank)
+    record = parts.attempts.record(name)
+    size = parts.logs.size(name)
     start = max(0, size + offset) if offset < 0 else offset
     stop = size if limit is None else min(size, start + limit)
     headers = {
@@ -80,9 +91,9 @@ def read_log(
         "X-Log-Size": str(size),
         "X-Log-Complete": "true" if record.log_complete else "false",
         "Content-Length": str(max(0, stop - start)),
-        "Content-Disposition": f'attachment; filename="{found.id}.log"',
+        "Content-Disposition": f'attachment; filename="{name}.log"',
     }
-    data = parts.logs.stream(found.id, start, stop)
+    data = parts.logs.stream(name, start, stop)
     return StreamingResponse(data, media_type="application/octet-stream", headers=headers)
 
 
@@ -93,13 +104,20 @@ async def stream_log(
     run: RunId,
     step: StepName,
     attempt: AttemptNumber = None,
+    rank: Rank = None,
     offset: Annotated[int, Query(ge=0, le=MAX_NUMBER, description="First byte.")] = 0,
     last_event_id: LastEventId = None,
 ) -> Response:
     """What an attempt's program writes, as it writes it, from `Last-Event-ID` or `offset` on."""
     position = offset if last_event_id is None else resumed(last_event_id)
     state = await run_sync(parts.store.state_for, caller.tenant, run)
-    return sse.stream(_log(parts, run, _attempt(state, step, attempt).id, position))
+    found = _attempt(state, step, attempt)
+    reader: LogReader
+    if rank is None and found.resources.nodes > 1:
+        reader = AllLogs(parts.logs, found.id, found.resources.nodes, position)
+    else:
+        reader = OneLog(parts.logs, _log_name(found, rank), position)
+    return sse.stream(_log(parts, run, found.id, reader))
 
 
 @router.get("/{step}/metrics", response_model=MetricPage)
@@ -132,6 +150,28 @@ def _attempt(state: RunState, name: str, number: int | None) -> Attempt:
         if attempt.number == (number or step.last.number):
             return attempt
     raise StepNotFound(f"step {name} of run {state.run} has no attempt {number}")
+
+
+def _log_name(attempt: Attempt, rank: int | None) -> str:
+    """Under which name the log of a rank is kept. Raises `StepNotFound`."""
+    if rank is not None and rank >= attempt.resources.nodes:
+        raise StepNotFound(f"attempt {attempt.id} has no rank {rank}: it has {attempt.resources.nodes}, counted from 0")
+    return rank_id(attempt.id, rank or 0)
+
+
+def _all_logs(parts: Parts, attempt: Attempt, offset: int, limit: int | None) -> Response:
+    """The logs of all ranks together. Raises `BadField`."""
+    if offset < 0:
+        raise BadField("the lines of all ranks are not counted from their end: name a rank", "offset")
+    nodes, is_last = attempt.resources.nodes, not parts.attempts.is_live(attempt.id)
+    is_complete = all(record.log_complete for record in parts.attempts.records(attempt.id, nodes))
+    headers = {
+        "X-Log-Offset": str(offset),
+        "X-Log-Complete": "true" if is_complete else "false",
+        "Content-Disposition": f'attachment; filename="{attempt.id}.log"',
+    }
+    data = MergedLog(parts.logs, attempt.id, nodes).all(offset, limit, is_last=is_last)
+    return StreamingResponse(data, media_type="application/octet-stream", headers=headers)
 
 
 def _view(parts: Parts, step: Step) -> StepView:
@@ -168,7 +208,7 @@ def _metrics(parts: Parts, attempt: str, name: str, start: int, limit: int) -> t
     return items, None
 
 
-async def _log(parts: Parts, run: str, attempt: str, position: int) -> AsyncIterator[bytes]:
+async def _log(parts: Parts, run: str, attempt: str, reader: LogReader) -> AsyncIterator[bytes]:
     hub, clock = parts.hub, asyncio.get_running_loop().time
     spoke = clock()
     with parts.metrics.sse_clients.track_inprogress():
@@ -177,10 +217,11 @@ async def _log(parts: Parts, run: str, attempt: str, position: int) -> AsyncIter
                 # Each is asked before the next, so that what comes in between is seen in the next round at once.
                 head = feed.head
                 is_live = await run_sync(parts.attempts.is_live, attempt)
-                text, after = await run_sync(_text, parts, attempt, position, not is_live)
+                start = reader.position
+                text = await run_sync(partial(reader.read, is_last=not is_live))
                 if text:
-                    yield sse.frame("log", {"offset": position, "text": text}, after)
-                    position, spoke = after, clock()
+                    yield sse.frame("log", {"offset": start, "text": text}, reader.position)
+                    spoke = clock()
                 elif not is_live:
                     yield sse.frame("end", await run_sync(_end, parts, run, attempt))
                     return
@@ -188,21 +229,13 @@ async def _log(parts: Parts, run: str, attempt: str, position: int) -> AsyncIter
                     yield sse.KEEP_ALIVE
                     spoke = clock()
                 else:
-                    await _grown(feed, attempt, position, head)
+                    await _grown(feed, reader, head)
             yield sse.GOODBYE
 
 
-def _text(parts: Parts, attempt: str, position: int, is_last: bool) -> tuple[str, int]:
-    """The next whole characters of a log, and the offset behind them. Bytes that are no UTF-8 are shown as U+FFFD."""
-    data = parts.logs.read(attempt, position, _CHUNK_BYTES)
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    text = decoder.decode(data, final=is_last and len(data) < _CHUNK_BYTES)
-    return text, position + len(data) - len(decoder.getstate()[0])
-
-
-async def _grown(feed: Feed, attempt: str, position: int, head: int) -> None:
+async def _grown(feed: Feed, reader: LogReader, head: int) -> None:
     """Wait until the log is said to be longer or the run to be further, or it is time to look again anyway."""
-    while feed.log_bytes.get(attempt, 0) <= position and feed.head == head:
+    while not reader.has_news(feed) and feed.head == head:
         if not await feed.news(POLL_SECONDS):
             return
 

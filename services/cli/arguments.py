@@ -145,6 +145,7 @@ def _logs(commands: _Commands) -> None:
     command.add_argument("step", metavar="STEP", help="the step's name")
     command.add_argument("-f", "--follow", action="store_true", help="go on until the attempt is over")
     command.add_argument("--attempt", type=_count, metavar="N", help="which attempt (default: the last)")
+    command.add_argument("--rank", type=_count, metavar="R", help="on several nodes, which rank (default: all)")
 
 
 def _message(commands: _Commands) -> None:

@@ -71,7 +71,7 @@ def collect(api: ApiClient, run: str, digits: Digits, result: Path) -> Outcome:
     for step in state.steps.values():
         for attempt in step.attempts:
             log = result / _LOGS / f"{step.name}-{attempt.number}.log"
-            save(log_pieces(api, run, step.name, attempt.number), log)
+            save(log_pieces(api, run, step.name, {"attempt": attempt.number}), log)
     save(trace_pieces(api, run), result / _TRACE)
     measured, why = _measured(api, run, digits, result)
     return Outcome(state, measured, why, len(digits.labels), result)

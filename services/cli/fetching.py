@@ -32,19 +32,22 @@ def trace_pieces(api: ApiClient, run: str) -> Iterator[bytes]:
     return _body(api, path_of("v1", "runs", run, "trace"))
 
 
-def log_pieces(api: ApiClient, run: str, step: str, attempt: int | None) -> Iterator[bytes]:
-    """What there is of a log at this moment; of the last attempt where none is named."""
+def log_pieces(api: ApiClient, run: str, step: str, which: Query) -> Iterator[bytes]:
+    """What there is of a log at this moment. `which` names the `attempt` (else the last) and the `rank` (else all)."""
     path, offset = path_of("v1", "runs", run, "steps", step, "log"), 0
-    which: Query = {} if attempt is None else {"attempt": attempt}
+    limit: Query = {"limit": _LOG_PIECE}
     while True:
         before = offset
-        with api.download(path, {**which, "offset": offset, "limit": _LOG_PIECE}) as part:
+        with api.download(path, {**which, **limit, "offset": offset}) as part:
             for chunk in part.chunks:
                 yield chunk
                 offset += len(chunk)
-            size = int(part.headers.get("x-log-size", offset))
-        if offset in (before, size):
+            size = int(part.headers.get("x-log-size", -1))
+        if offset in (before, size) or not limit:
             return
+        if size < 0:
+            # The lines of all ranks are put together from their first one on, each time they are asked for.
+            limit = {}
 
 
 def save(pieces: Iterable[bytes], target: Path, sha256: str = "") -> None:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from services.core.errors import BadRequest, CohortError
-from services.core.keys import CONTROLLER_CHANNEL, Keys, run_channel, run_of_attempt
+from services.core.keys import CONTROLLER_CHANNEL, Keys, rank_id, run_channel, run_of_attempt, split_rank
 from services.core.observations import (
     MAX_OUTPUTS,
     FinishReport,
@@ -37,8 +37,9 @@ class AttemptTaken(CohortError):
 
 
 class AttemptRecord(Record):
-    """What is known of one attempt now. Times are seconds since the epoch, None where it hasn't happened.
+    """What is known of one attempt now, or of one rank of it.
 
+    Times are seconds since the epoch, None where it hasn't happened.
     `checkpoint` is the snapshot of the newest version of its checkpoint directory, which is number `checkpoint_number`.
     """
 
@@ -74,9 +75,9 @@ class AttemptStore:
 
     @answered
     def live(self) -> list[str]:
-        """Every live attempt, oldest first within each shard."""
+        """Every live attempt, oldest first within each shard. The further ranks of one are no attempts."""
         rows = (self._client.zrange(self._keys.attempts(tag), 0, -1) for tag in self._keys.tags())
-        return [row.decode() for shard in rows for row in shard]
+        return [row.decode() for shard in rows for row in shard if split_rank(row.decode())[1] == 0]
 
     @answered
     def is_live(self, attempt: str) -> bool:
@@ -87,6 +88,10 @@ class AttemptStore:
     def record(self, attempt: str) -> AttemptRecord:
         """What is known of the attempt; an empty record where nothing is."""
         return _record(attempt, self._client.hgetall(self._keys.attempt(attempt)))
+
+    def records(self, attempt: str, nodes: int) -> list[AttemptRecord]:
+        """What is known of each rank of the attempt, which runs on so many nodes."""
+        return [self.record(rank_id(attempt, rank)) for rank in range(nodes)]
 
     @answered
     def metrics(self, attempt: str, start: int = 0, limit: int = 1_000) -> list[Metric]:
@@ -212,8 +217,11 @@ def _record(attempt: str, fields: Mapping[bytes, bytes]) -> AttemptRecord:
 
 
 def _announcement(attempt: str, seen: Observations) -> str:
-    """What watchers of the run are shown at once, '' if there is nothing to show. A hint; the records are the truth."""
-    if seen.progress is None and not seen.metrics:
+    """What watchers of the run are shown at once, '' if there is nothing to show. A hint; the records are the truth.
+
+    Of an attempt on several nodes it is what its first rank says.
+    """
+    if (seen.progress is None and not seen.metrics) or split_rank(attempt)[1]:
         return ""
     last = [metric.model_dump_json(exclude_none=True) for metric in seen.metrics[-_ANNOUNCED_METRICS:]]
     progress = seen.progress.model_dump_json() if seen.progress else "null"

@@ -28,7 +28,8 @@ _CUT = "\n[… cut]"
 class Verdict:
     """What the platform knows of an attempt that is over: worth more than anything its log says.
 
-    `phase` and `reason` are the platform's words; `events` what the cluster said of the pod, oldest first.
+    `phase` and `reason` are the platform's words; `events` what the cluster said of the pod, oldest first. `rank` is
+    whose log it is, of an attempt on several nodes.
     """
 
     phase: str
@@ -37,6 +38,7 @@ class Verdict:
     peak_rss_bytes: int | None = None
     step: str = ""
     attempt: int = 1
+    rank: int | None = None
     memory_limit_bytes: int | None = None
     events: tuple[str, ...] = ()
 
@@ -154,7 +156,7 @@ def _exception_lines(found: Scan, verdict: Verdict, room: int) -> list[str]:
         lines += _fitting(chain, share)
     more = found.tracer.count - len(chains)
     if more > 0:
-        lines.append(f"[{more} more exceptions: step_log({_of(verdict)}, search={HEADER[:9]!r})]")
+        lines.append(f"[{more} more exceptions: step_log({_log_of(verdict)}, search={HEADER[:9]!r})]")
     return lines
 
 
@@ -209,7 +211,7 @@ def _template_lines(found: Scan, verdict: Verdict) -> list[str]:
     left = len(ranked) - _MAX_TEMPLATES
     if left > 0 or found.templates_left_out:
         more = f"{max(0, left) + found.templates_left_out} more forms"
-        lines.append(f"[{more}: step_log({_of(verdict)}, search='error')]")
+        lines.append(f"[{more}: step_log({_log_of(verdict)}, search='error')]")
     return lines
 
 
@@ -233,8 +235,12 @@ def _of(verdict: Verdict) -> str:
     return f"step={clean(verdict.step)!r}, attempt={verdict.attempt}"
 
 
+def _log_of(verdict: Verdict) -> str:
+    return _of(verdict) if verdict.rank is None else f"{_of(verdict)}, rank={verdict.rank}"
+
+
 def _call(verdict: Verdict, offset: int) -> str:
-    return f"step_log({_of(verdict)}, offset={offset})"
+    return f"step_log({_log_of(verdict)}, offset={offset})"
 
 
 def _mebibytes(size: int) -> str:

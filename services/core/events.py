@@ -212,7 +212,7 @@ class AttemptProgressed(EventData):
 
 
 class AttemptFinished(EventData):
-    """An attempt is over and its record closed."""
+    """An attempt is over and its record closed. On several nodes, `rank` is the one whose end it is."""
 
     event_type: ClassVar[str] = "attempt_finished"
     step: str
@@ -221,6 +221,7 @@ class AttemptFinished(EventData):
     exit_code: int | None = None
     reason: str
     diagnosis: Diagnosis | None = None
+    rank: int | None = None
     seconds: float
     cost_usd: float
     log_bytes: int

@@ -176,6 +176,7 @@ def _steps(state: RunState, data: _StepEvent, time: float) -> dict[str, object]:
                 stage=None,
                 detail="",
                 diagnosis=data.diagnosis,
+                rank=data.rank,
                 seconds=data.seconds,
                 cost_usd=data.cost_usd,
                 log_bytes=data.log_bytes,

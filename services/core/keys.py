@@ -11,11 +11,12 @@ follows from its id alone. What spans runs (a tenant's budget, API keys) has a t
 | `{c07}:run:<run>:seen` | hash | dedupe key of an outside fact → the seq that recorded it |
 | `{c07}:due` | zset | run → milliseconds at which somebody must look at it |
 | `{c07}:tenant:<tenant>[:<status>]` | zset | run → creation time in milliseconds |
-| `{c07}:attempts` | zset | live attempt → submission time in milliseconds |
+| `{c07}:attempts` | zset | live attempt, and each further rank of it → submission time in milliseconds |
 | `{c07}:ended` | zset | finished run that is not yet archived → when it ended |
 | `{c07}:attempt:<attempt>` | hash | claim, heartbeat, log size, exit; see `attempts` |
 | `{c07}:attempt:<attempt>:tail` | string | the newest bytes of the log, not yet a segment |
 | `{c07}:attempt:<attempt>:segments` | zset | segment `offset-length-crc` → offset |
+| `{c07}:attempt:<attempt>:order` | list | of one on several nodes: `rank:bytes`, whose log grew how far, in turn |
 | `{c07}:attempt:<attempt>:metrics` | list | the attempt's metric records, one JSON each |
 | `{c07}:sandbox:<run>` | hash | of the run's commands: order, attempt that took it, outcome; see `sandboxes` |
 | `{c07}:sandbox:<run>:queue` | list | calls that no pod has taken |
@@ -30,12 +31,14 @@ follows from its id alone. What spans runs (a tenant's budget, API keys) has a t
 | `{pools}:states` | string | what the pools hold at the moment, one JSON |
 """
 
+import re
 import secrets
 import zlib
 from dataclasses import dataclass
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 ID_LENGTH = 12
+_RANKED = re.compile(r"(.*)\.(0|[1-9][0-9]{0,4})")
 
 
 def new_run_id() -> str:
@@ -65,6 +68,17 @@ def run_of_attempt(attempt: str) -> str:
 def step_of_attempt(attempt: str) -> str:
     """The step an attempt belongs to."""
     return attempt.split("-", 1)[-1].rpartition("-")[0]
+
+
+def rank_id(attempt: str, rank: int) -> str:
+    """The name under which one rank of an attempt on several nodes reports. Rank 0 reports as the attempt itself."""
+    return f"{attempt}.{rank}" if rank else attempt
+
+
+def split_rank(name: str) -> tuple[str, int]:
+    """The attempt and the rank that report under a name; also of `<attempt>.0`."""
+    found = _RANKED.fullmatch(name)
+    return (found[1], int(found[2])) if found else (name, 0)
 
 
 @dataclass(frozen=True)

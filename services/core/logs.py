@@ -16,13 +16,14 @@ from services.core import faults
 from services.core.artifacts import ArtifactNotFound
 from services.core.attempts import AttemptOver
 from services.core.errors import CohortError, Stale
-from services.core.keys import Keys, run_channel, run_of_attempt, step_of_attempt
-from services.core.redis import Client, run_script
+from services.core.keys import Keys, run_channel, run_of_attempt, split_rank, step_of_attempt
+from services.core.redis import Client, answered, run_script
 
 # A write of this size is worth an object of its own; smaller ones are collected in Redis first.
 SEGMENT_BYTES = 64 * 1024
 MAX_TAIL_BYTES = 256 * 1024
 PART_BYTES = 32 * 1024 * 1024
+MAX_TURNS = 100_000
 _CHUNK_BYTES = 1024 * 1024
 _READ_TRIES = 3
 
@@ -93,8 +94,8 @@ class LogStore:
         """
         if len(data) >= SEGMENT_BYTES:
             return self._append_segment(attempt, offset, data)
-        args = [attempt, offset, data, MAX_TAIL_BYTES, run_channel(run_of_attempt(attempt))]
-        keys = self._names(attempt)[:3]
+        args = [attempt, offset, data, MAX_TAIL_BYTES, run_channel(run_of_attempt(attempt)), *self._turn(attempt)]
+        keys = [*self._names(attempt)[:3], self._order(attempt)]
         verdict, *value = run_script(self._client, "log_append", keys, args)
         if verdict == b"full":
             return self._append_segment(attempt, offset, data)
@@ -137,7 +138,8 @@ class LogStore:
         faults.reach("api.segment_written")
         channel = run_channel(run_of_attempt(attempt))
         args = [attempt, offset, len(window.tail), len(data), segment.name, segment.offset, channel]
-        verdict, *value = run_script(self._client, "log_seal", self._names(attempt), args)
+        keys = [*self._names(attempt), self._order(attempt)]
+        verdict, *value = run_script(self._client, "log_seal", keys, [*args, *self._turn(attempt)])
         return _size(attempt, offset, verdict, value)
 
     def _store_parts(self, attempt: str, size: int) -> Iterator[Segment]:
@@ -181,6 +183,16 @@ class LogStore:
             yield data
             offset += len(data)
 
+    @answered
+    def turns(self, attempt: str, start: int, limit: int) -> list[tuple[int, int]]:
+        """Of an attempt on several nodes: which rank's log grew to how many bytes, in turn, from position `start` on.
+
+        The last one may still grow. Beyond `MAX_TURNS` nothing is noted.
+        """
+        rows = self._client.lrange(self._order(attempt), start, start + limit - 1)
+        pairs = (row.decode().split(":") for row in rows)
+        return [(int(rank), int(size)) for rank, size in pairs]
+
     def verify(self, attempt: str, sha256: str, size: int) -> bool:
         """Whether the log is what the runner sent: of this size and with this digest. Reads all of it."""
         if self.size(attempt) != size:
@@ -208,6 +220,13 @@ class LogStore:
         answer = run_script(self._client, "log_window", self._names(attempt), [attempt, offset, limit])
         size, is_open, names, tail = answer
         return _Window(size, bool(is_open), tuple(Segment.parse(name.decode()) for name in names), tail)
+
+    def _order(self, attempt: str) -> str:
+        return self._keys.attempt(split_rank(attempt)[0], "order")
+
+    def _turn(self, attempt: str) -> list[str | int]:
+        """What the scripts need to note the order in which the ranks of an attempt wrote."""
+        return [*split_rank(attempt), MAX_TURNS]
 
     def _names(self, attempt: str) -> list[str]:
         live = self._keys.attempts(self._keys.tag(run_of_attempt(attempt)))

@@ -95,7 +95,9 @@ def _shortness(pool: Pool, wanted: Resources) -> tuple[float, ...]:
 def _lacks(pools: Pools, pool: Pool, wanted: Resources) -> Iterator[Lack]:
     """What the pool can never give, the graver first."""
     yield from _lacking_gpus(pool, wanted)
-    if wanted.nodes > pool.nodes:
+    if wanted.nodes > 1 and not pools.runs_images:
+        yield Lack("nodes", "steps run as programs of this machine here, which is one node; leave it out")
+    elif wanted.nodes > pool.nodes:
         yield Lack("nodes", f"it grows to {_count(pool.nodes, 'node')}, and this needs {wanted.nodes}")
     if wanted.cpu is not None and pool.max_cpu is not None and wanted.cpu > pool.max_cpu:
         yield Lack("cpu", f"a pod of it has at most {pool.max_cpu:g} cores, and this needs {wanted.cpu:g}")

@@ -94,7 +94,7 @@ class Attempt(Record):
     `restores` is the snapshot that its checkpoint directory begins with, `checkpoint` the newest it left; '' is none.
 
     `price_per_hour` is in dollars, of one GPU of `pool` (of one pod where the pool has none). An attempt without a pool
-    is of before there were any.
+    is of before there were any. `rank` is the rank whose end this is, of one on several nodes.
     """
 
     id: str
@@ -120,6 +120,7 @@ class Attempt(Record):
     diagnosis: Diagnosis | None = None
     seconds: float = 0.0
     cost_usd: float = 0.0
+    rank: int | None = None
     log_bytes: int = 0
     log_complete: bool = False
     gap_bytes: int = 0

@@ -24,6 +24,11 @@ class Resources(BaseModel):
     shm: int | None = None
 
     @property
+    def processes_per_node(self) -> int:
+        """How many processes a launcher starts on each node: one for each GPU."""
+        return max(self.gpus, 1)
+
+    @property
     def total_gpus(self) -> int:
         return self.gpus * self.nodes
 

@@ -7,7 +7,7 @@ second is told `Stale`, folds what is new and decides again.
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -16,7 +16,7 @@ from services.core import events as ev
 from services.core.errors import Conflict, Fenced, RunNotFound, Stale
 from services.core.faults import reach
 from services.core.fold import QUIET, first_state, fold
-from services.core.keys import CONTROLLER_CHANNEL, Keys, run_channel
+from services.core.keys import CONTROLLER_CHANNEL, Keys, rank_id, run_channel, step_of_attempt
 from services.core.lifecycle import FINAL, Status
 from services.core.payload import Payloads
 from services.core.records import RunState
@@ -259,8 +259,8 @@ class RunStore:
         for event in events:
             args += [event.event_type, repr(event.time), event.turn, self._payloads.pack(_dump(event.data))]
         args += [len(talk), *(self._payloads.pack(entry.text()) for entry in talk)]
-        begun = [event.data.attempt for event in events if isinstance(event.data, ev.StepSubmitted)]
-        over = [event.data.attempt for event in events if isinstance(event.data, ev.AttemptFinished)]
+        begun = _ranks(after, [event.data.attempt for event in events if isinstance(event.data, ev.StepSubmitted)])
+        over = _ranks(after, [event.data.attempt for event in events if isinstance(event.data, ev.AttemptFinished)])
         return keys, [*args, len(begun), *begun, len(over), *over]
 
     # --- Leases ---------------------------------------------------------------------------------------------------
@@ -314,6 +314,13 @@ def _number(events: list[ev.Event], state: RunState, data: ev.EventData, now: fl
     event = ev.Event(run=state.run, seq=state.seq + 1, time=now, turn=state.turn + opens_turn, data=data)
     events.append(event)
     return fold(state, event)
+
+
+def _ranks(state: RunState, attempts: Collection[str]) -> list[str]:
+    """Every name under which these attempts report: an attempt on several nodes has one for each rank."""
+    steps = {step_of_attempt(attempt) for attempt in attempts}
+    known = [one for step in steps for one in state.steps[step].attempts if one.id in attempts]
+    return [rank_id(one.id, rank) for one in known for rank in range(one.resources.nodes)]
 
 
 def _dump(data: ev.EventData) -> str:

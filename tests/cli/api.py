@@ -10,6 +10,7 @@ import httpx
 from services.core import events as ev
 from services.core.keys import attempt_id
 from services.core.lifecycle import Reason, Status
+from services.core.resources import Resources
 from services.core.store import Draft, RunStore
 from tests.servers import bound_to_us, free_port, wait_until
 
@@ -87,7 +88,7 @@ class Story:
             self.move(Status.RUNNING, Status.CANCELLING, reason)
             self.move(Status.CANCELLING, _ENDS[reason], reason)
 
-    def submit_step(self, step: str = "train", number: int = 1) -> str:
+    def submit_step(self, step: str = "train", number: int = 1, nodes: int = 1) -> str:
         """A live attempt; returns its id."""
         attempt = attempt_id(self.run, step, number)
         self.tell(
@@ -100,6 +101,7 @@ class Story:
                 uses=[],
                 env={},
                 deadline_seconds=60,
+                resources=Resources(nodes=nodes),
             )
         )
         return attempt

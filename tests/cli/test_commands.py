@@ -194,6 +194,21 @@ def test_logs_are_copied_byte_for_byte(
         assert copied.stdout == written
 
 
+def test_the_logs_of_ranks_are_copied_apart_or_line_by_line(
+    story: Story, cohort: Cohort, client: Client, keys: Keys, artifacts: ArtifactStore, command: list[str]
+) -> None:
+    logs = LogStore(client, keys, artifacts)
+    story.begin()
+    attempt = story.submit_step(nodes=2)
+    logs.append(attempt, 0, b"a\n" * 500_000)
+    logs.append(f"{attempt}.1", 0, b"x\ny")
+    story.finish_attempt(attempt)
+    assert cohort("logs", story.run, "train", "--rank", "1").out == "x\ny"
+    for options in ([], ["-f"]):
+        copied = subprocess.run([*command, "logs", story.run, "train", *options], capture_output=True, check=True)
+        assert copied.stdout == b"[rank 0] a\n" * 500_000 + b"[rank 1] x\n[rank 1] y\n"
+
+
 def test_artifacts_are_listed_and_fetched(
     story: Story, cohort: Cohort, artifacts: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from services.core import events as ev
 from services.core.keys import attempt_id, new_run_id, run_of_attempt, step_of_attempt
 from services.core.records import Limits
+from services.core.resources import Resources
 from services.core.store import Draft, RunStore
 
 EMPTY = "0" * 64
@@ -17,7 +18,9 @@ def accept_run(store: RunStore, tenant: str = "acme", goal: str = "train a model
     return run
 
 
-def submit_attempt(store: RunStore, step: str = "train", run: str = "", number: int = 1, **fields: object) -> str:
+def submit_attempt(
+    store: RunStore, step: str = "train", run: str = "", number: int = 1, nodes: int = 1, **fields: object
+) -> str:
     """A live attempt, of a new run if none is named; returns its id."""
     run = run or accept_run(store)
     attempt = attempt_id(run, step, number)
@@ -30,6 +33,7 @@ def submit_attempt(store: RunStore, step: str = "train", run: str = "", number: 
         "uses": [],
         "env": {},
         "deadline_seconds": 60.0,
+        "resources": Resources(nodes=nodes),
         **fields,
     }
     submitted = ev.StepSubmitted.model_validate(values)

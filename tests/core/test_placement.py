@@ -108,3 +108,10 @@ def test_steps_that_are_programs_of_this_machine_have_no_image() -> None:
 
     assert "leave it out" in refused(local, image="python").text
     assert placed(local, memory=2**50) == "local"
+
+
+def test_programs_of_this_machine_run_on_no_second_node() -> None:
+    here = POOLS.model_copy(update={"runs_images": False})
+    refusal = refused(here, gpus=1, nodes=2, pools=("a100",))
+    assert refusal.field == "nodes"
+    assert "this machine" in refusal.text

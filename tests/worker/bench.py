@@ -69,9 +69,9 @@ class Bench:
     def content(self, path: str) -> str:
         return self.desk.workspace.read(self.state.snapshot, path).decode()
 
-    def submit(self, step: str = "train", number: int = 1) -> str:
+    def submit(self, step: str = "train", number: int = 1, nodes: int = 1) -> str:
         """A live attempt of a step; returns its id."""
-        return submit_attempt(self.store, step, self.run, number)
+        return submit_attempt(self.store, step, self.run, number, nodes)
 
     def print(self, attempt: str, *lines: bytes) -> None:
         """Lines of a live attempt's log."""

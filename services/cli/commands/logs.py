@@ -23,13 +23,13 @@ def run(options: Namespace) -> int:
     with open_api() as api:
         try:
             offset = 0
-            for piece in log_pieces(api, options.run, options.step, options.attempt):
+            which = {name: value for name in ("attempt", "rank") if (value := getattr(options, name)) is not None}
+            for piece in log_pieces(api, options.run, options.step, which):
                 _write(piece)
                 offset += len(piece)
             if options.follow:
                 path = path_of("v1", "runs", options.run, "steps", options.step, "log", "stream")
-                query = {} if options.attempt is None else {"attempt": options.attempt}
-                for text in _followed(api, path, query, offset):
+                for text in _followed(api, path, which, offset):
                     _write(text.encode())
         except KeyboardInterrupt:
             remark("detached; the program goes on")

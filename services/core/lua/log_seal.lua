@@ -1,6 +1,7 @@
 -- Replace the tail of an attempt's log, and the bytes that are to follow it, by a segment that holds both and is stored.
--- KEYS attempts, attempt, tail, segments
--- ARGV attempt id, size before, tail's length before, bytes that follow, segment, its offset, channel
+-- KEYS attempts, attempt, tail, segments, order of the ranks
+-- ARGV 1 attempt id, 2 size before, 3 tail's length before, 4 bytes that follow, 5 segment, 6 its offset, 7 channel,
+--      8 attempt without its rank, 9 rank, 10 most turns noted
 -- -> {'ok', size} | {'offset', size} (the log has moved on meanwhile; nothing was changed) | {'over'}
 if not redis.call('ZSCORE', KEYS[1], ARGV[1]) or redis.call('HEXISTS', KEYS[2], 'finish') == 1 then return {'over'} end
 local size = tonumber(redis.call('HGET', KEYS[2], 'log_bytes') or '0')
@@ -14,4 +15,13 @@ local now = string.format('%d.%06d', t[1], t[2])
 redis.call('HSETNX', KEYS[2], 'first_output_at', now)
 redis.call('HSET', KEYS[2], 'log_bytes', text, 'last_output_at', now)
 redis.call('PUBLISH', ARGV[7], '{"attempt":"' .. ARGV[1] .. '","log_bytes":' .. text .. '}')
+-- Of an attempt on several nodes, note whose turn it was.
+if ARGV[9] ~= '0' or redis.call('ZSCORE', KEYS[1], ARGV[8] .. '.1') then
+  local last = redis.call('LINDEX', KEYS[5], -1)
+  if last and string.match(last, '^%d+') == ARGV[9] then
+    redis.call('LSET', KEYS[5], -1, ARGV[9] .. ':' .. text)
+  elseif redis.call('LLEN', KEYS[5]) < tonumber(ARGV[10]) then
+    redis.call('RPUSH', KEYS[5], ARGV[9] .. ':' .. text)
+  end
+end
 return {'ok', size}

@@ -12,6 +12,7 @@ import structlog
 from services.core.artifacts import ArtifactStore
 from services.core.errors import StoreUnavailable
 from services.core.faults import reach
+from services.core.keys import rank_id
 from services.core.ledger import Ledger
 from services.core.logs import LogStore
 from services.core.store import RunStore
@@ -48,8 +49,9 @@ class Archivist:
         settle_leftovers(self.ledger, self.store, state)
         for step in state.steps.values():
             for attempt in step.attempts:
-                self.logs.compact(attempt.id)
-                reach("controller.log_compacted")
+                for rank in range(attempt.resources.nodes):
+                    self.logs.compact(rank_id(attempt.id, rank))
+                    reach("controller.log_compacted")
         self.artifacts.put_named(f"archive/{run}/events.jsonl.gz", gzip.compress(self._lines(run), mtime=0))
         self.artifacts.put_named(f"archive/{run}/state.json", state.model_dump_json(indent=1).encode())
         reach("controller.archive_written")

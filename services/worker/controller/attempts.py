@@ -5,6 +5,7 @@ it is tried again without a word to the agent, until that has failed too often.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,7 +27,7 @@ from services.core.pools import Pools
 from services.core.records import MICRODOLLARS, Attempt, RunState
 from services.core.store import Draft, RunStore
 from services.core.tokens import issue
-from services.worker.controller import verdict as do
+from services.worker.controller import ranks, verdict as do
 from services.worker.controller.census import publish
 from services.worker.controller.clearing import Clearing
 from services.worker.controller.progress import progress_of
@@ -86,10 +87,12 @@ class Reconciler:
             attempt = _live(state, attempt_name)
             if attempt is None:
                 return None
-            seen, record = (self.executor.inspect(attempt_name), self.attempts.record(attempt_name))
+            seen = self.executor.inspect(attempt_name)
+            records = self.attempts.records(attempt_name, attempt.resources.nodes)
+            record = ranks.as_one(records, seen)
             action = do.decide(state, attempt, record, seen, time.time(), self.terms.finish_seconds)
             seen, action = self._within_quota(state, attempt, seen, action)
-            self._carry_out(state, attempt, record, seen, action)
+            self._carry_out(state, attempt, records, seen, action)
             if not isinstance(action, do.Close):
                 self._record_progress(state, attempt, seen)
             return attempt
@@ -115,7 +118,7 @@ class Reconciler:
         return seen, action
 
     def _carry_out(
-        self, state: RunState, attempt: Attempt, record: AttemptRecord, seen: Observed, action: do.Action
+        self, state: RunState, attempt: Attempt, records: Sequence[AttemptRecord], seen: Observed, action: do.Action
     ) -> None:
         match action:
             case do.Submit():
@@ -126,7 +129,7 @@ class Reconciler:
                 self.executor.cancel(attempt.id)
                 reach("controller.cancel_sent")
             case do.Close():
-                self._close(state, attempt, record, seen, action)
+                self._close(state, attempt, self._finished(attempt, records, seen, action))
             case do.Nothing():
                 pass
 
@@ -186,8 +189,7 @@ class Reconciler:
 
         self.store.record(state.run, f"progressed:{attempt.id}:{attempt.progressed}", decide)
 
-    def _close(self, state: RunState, attempt: Attempt, record: AttemptRecord, seen: Observed, close: do.Close) -> None:
-        finished = self._finished(attempt, record, seen, close)
+    def _close(self, state: RunState, attempt: Attempt, finished: ev.AttemptFinished) -> None:
         retry = self._retry(state, attempt, finished)
         after = self.store.record(
             state.run, f"finished:{attempt.id}", lambda now: _closing(now, attempt, finished, retry)
@@ -199,7 +201,7 @@ class Reconciler:
         reach("controller.settled")
         if after.status in {Status.RUNNING, Status.CANCELLING}:
             self.hints.publish(state.run)
-        log.info("attempt_closed", run=state.run, attempt=attempt.id, outcome=close.outcome, reason=close.reason)
+        log.info("attempt_closed", run=state.run, attempt=attempt.id, outcome=finished.outcome, reason=finished.reason)
 
     def _retry(self, state: RunState, attempt: Attempt, finished: ev.AttemptFinished) -> ev.StepSubmitted | None:
         """The same work again where the platform lost it, with its money reserved."""
@@ -214,13 +216,15 @@ class Reconciler:
         reach("controller.retry_reserved")
         return retry
 
-    def _finished(self, attempt: Attempt, record: AttemptRecord, seen: Observed, close: do.Close) -> ev.AttemptFinished:
-        exit_record, report = seen.exit, record.finish
+    def _finished(
+        self, attempt: Attempt, records: Sequence[AttemptRecord], seen: Observed, close: do.Close
+    ) -> ev.AttemptFinished:
+        exit_record, record = seen.exit, ranks.as_one(records, seen)
         began = exit_record.started if exit_record else attempt.started
         ended = exit_record.finished if exit_record else time.time()
         seconds = max(0.0, ended - began) if began else 0.0
         expected = exit_record.bytes if exit_record else record.log_bytes
-        missing = max(0, expected - record.log_bytes) + record.gap_bytes
+        missing = max(0, expected - record.log_bytes) + ranks.gap_bytes(records)
         return ev.AttemptFinished(
             step=step_of_attempt(attempt.id),
             attempt=attempt.id,
@@ -228,13 +232,14 @@ class Reconciler:
             exit_code=exit_record.exit_code if exit_record else None,
             reason=close.reason,
             diagnosis=close.diagnosis,
+            rank=seen.rank,
             seconds=seconds,
             cost_usd=round(self.terms.pools.price_of(attempt) * seconds / 3600, 6),
             log_bytes=record.log_bytes,
             log_complete=record.log_complete,
             gap_bytes=missing,
             peak_rss_bytes=exit_record.peaks.get("rss_bytes") if exit_record else None,
-            outputs=list(report.outputs) if report else [],
+            outputs=ranks.outputs(records),
             checkpoint=record.checkpoint,
         )
 

@@ -12,8 +12,9 @@ import structlog
 from services.core.attempts import AttemptRecord, AttemptStore
 from services.core.errors import RunNotFound
 from services.core.faults import reach
-from services.core.keys import run_of_attempt
+from services.core.keys import run_of_attempt, step_of_attempt
 from services.core.store import RunStore
+from services.worker.controller.ranks import as_one
 from services.worker.executors import AttemptBusy, Executor, Observed, Phase
 
 log = structlog.get_logger()
@@ -58,7 +59,7 @@ class Clearing:
         self._unknown_since = {name: self._unknown_since.get(name, now) for name in unknown}
         for seen in leftovers:
             since = self._unknown_since.get(seen.attempt)
-            record = self._attempts.record(seen.attempt)
+            record = as_one(self._attempts.records(seen.attempt, self._nodes(seen.attempt)), seen)
             match fate_of(seen, record, None if since is None else now - since, self._grace_seconds):
                 case Fate.CANCEL:
                     self._executor.cancel(seen.attempt)
@@ -66,6 +67,13 @@ class Clearing:
                     self._forget(seen.attempt)
                 case Fate.LEAVE:
                     pass
+
+    def _nodes(self, attempt: str) -> int:
+        try:
+            step = self._store.state(run_of_attempt(attempt)).steps.get(step_of_attempt(attempt))
+        except RunNotFound:
+            return 1
+        return next((one.resources.nodes for one in (step.attempts if step else ()) if one.id == attempt), 1)
 
     def _has_run(self, attempt: str) -> bool:
         try:

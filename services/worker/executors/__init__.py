@@ -83,6 +83,10 @@ class Observed:
     is and what keeps it there, for people. `diagnosis` is what is wrong with it, if something is: a final one ends the
     attempt in whatever phase it is, and says whether the platform tries again.
 
+    On several nodes it is `LOST` or `FINISHED` when all of its ranks are over. `exit`, `diagnosis` and `rank` are then
+    of the rank whose end brought the others'; the times in `exit` go from the first start to the last end, its bytes
+    are those of all.
+
     Not `tended`: work is left and nobody does it (the program was never started, or its sidecar died), so `submit`
     should be called again. One that `lingers` is over, and its machine's GPUs are not free yet.
     """
@@ -96,6 +100,7 @@ class Observed:
     detail: str = ""
     diagnosis: Diagnosis | None = None
     lingers: bool = False
+    rank: int | None = None
 
 
 class Executor(Protocol):

@@ -12,6 +12,32 @@ _QUIET = {
 }
 
 
+_MASTER_PORT = 29500
+
+
+def launch_environment(spec: AttemptSpec, node_rank: str, master_address: str) -> dict[str, str]:
+    """What `torchrun` (PET_…) and plain torch read to find the other processes; nothing where there is one process.
+
+    Every GPU has a process, and a node without GPUs has one. RANK, LOCAL_RANK and WORLD_SIZE are of a process: they are
+    only set where a node has one, for programs without a launcher. `accelerate launch` reads no environment: NNODES,
+    NODE_RANK, NPROC_PER_NODE, MASTER_ADDR and MASTER_PORT are there to be given to it.
+    """
+    nodes, processes = spec.resources.nodes, spec.resources.processes_per_node
+    if nodes * processes == 1:
+        return {}
+    port = str(_MASTER_PORT)
+    shared = {"NNODES": str(nodes), "NODE_RANK": node_rank, "NPROC_PER_NODE": str(processes)}
+    shared |= {"MASTER_ADDR": master_address, "MASTER_PORT": port}
+    rendezvous = {"BACKEND": "static", "ENDPOINT": f"{master_address}:{port}", "ID": spec.attempt}
+    single = {"RANK": node_rank, "LOCAL_RANK": "0", "WORLD_SIZE": str(nodes)} if processes == 1 else {}
+    return {
+        **shared,
+        **{f"PET_{name}": value for name, value in shared.items()},
+        **{f"PET_RDZV_{name}": value for name, value in rendezvous.items()},
+        **single,
+    }
+
+
 def program_environment(spec: AttemptSpec, root: str) -> dict[str, str]:
     """The program's environment but for its PATH. `root` is where the attempt's directories are, as the program sees
     them. The step cannot change what names the attempt."""

@@ -31,7 +31,7 @@ from services.runner.follow import lost
 from services.runner.spool import ExitReason, ExitRecord, Spool, is_held
 from services.worker.executors import AttemptBusy, AttemptSpec, Observed, Phase
 from services.worker.executors.detached import Detached
-from services.worker.executors.environment import program_environment
+from services.worker.executors.environment import launch_environment, program_environment
 from services.worker.executors.laying import Laid, lay
 
 log = structlog.get_logger()
@@ -56,7 +56,9 @@ class LocalExecutor:
         self._sidecars: dict[str, int] = {}
 
     def submit(self, spec: AttemptSpec) -> None:
-        """See `Executor`. Raises what `laying.lay` raises, with nothing started."""
+        """See `Executor`. Raises `BadRequest` for several nodes, and what `laying.lay` raises, with nothing started."""
+        if spec.resources.nodes > 1:
+            raise BadRequest(f"this machine is one node, and {spec.attempt} needs {spec.resources.nodes}", "nodes")
         home = self._home(spec.attempt)
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         reach("executor.made")
@@ -194,7 +196,8 @@ class LocalExecutor:
 def environment_of(spec: AttemptSpec, home: Path, python: str) -> dict[str, str]:
     """The environment of a program on this machine, which finds `python`'s directory first. A PATH of the step's own
     counts."""
-    return {"PATH": f"{Path(python).parent}:{_SYSTEM_PATH}", **program_environment(spec, str(home))}
+    path = {"PATH": f"{Path(python).parent}:{_SYSTEM_PATH}"}
+    return {**path, **launch_environment(spec, "0", "127.0.0.1"), **program_environment(spec, str(home))}
 
 
 def _stand(home: Path, spool: Spool) -> tuple[Phase, ExitRecord | None]:

@@ -8,12 +8,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from secrets import token_hex
 
-from services.core.attempts import MAX_METRICS
+from services.core.attempts import MAX_METRICS, AttemptRecord
 from services.core.digest import Verdict, clean, digest, fence
+from services.core.keys import rank_id
 from services.core.observations import Metric
 from services.core.records import Attempt, Diagnosis, Stage, Step
 from services.core.standing import stage_text
 from services.worker.tools.tool import Call
+
+_MOST_RANKS = 16
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Series:
 
 
 def account_of(call: Call, step: Step, chars: int = 8_000) -> str:
-    """The verdict and digest of the step's last attempt, which is over."""
+    """The verdict and digest of the step's last attempt, which is over; on several nodes of the rank that ended it."""
     attempt = step.last
     verdict = Verdict(
         phase=attempt.status,
@@ -40,11 +43,13 @@ def account_of(call: Call, step: Step, chars: int = 8_000) -> str:
         peak_rss_bytes=attempt.peak_rss_bytes,
         step=step.name,
         attempt=attempt.number,
+        rank=attempt.rank,
         memory_limit_bytes=attempt.resources.memory,
         events=attempt.diagnosis.evidence if attempt.diagnosis else (),
     )
-    text = digest(call.desk.logs.stream(attempt.id), verdict, limit=max(1_000, chars - 400))
-    notes = [head_of(step, attempt), *_notes(step, attempt)]
+    log = rank_id(attempt.id, attempt.rank or 0)
+    text = digest(call.desk.logs.stream(log), verdict, limit=max(1_000, chars - 400))
+    notes = [head_of(step, attempt), *_notes(step, attempt), *_other_ranks(call, attempt)]
     return "\n".join(notes) + "\n" + fence(text, token_hex(6))
 
 
@@ -57,6 +62,26 @@ def _notes(step: Step, attempt: Attempt) -> Iterable[str]:
         yield f"the log is incomplete: at least {attempt.gap_bytes} bytes are missing"
     if attempt.status == "lost":
         yield "the platform lost this attempt; it was not the program's doing"
+
+
+def _other_ranks(call: Call, attempt: Attempt) -> Iterable[str]:
+    """How the ranks ended whose log is not shown: that follows from the one that is."""
+    if attempt.resources.nodes == 1:
+        return
+    yield f"shown below is rank {attempt.rank or 0}; step_log shows the others with `rank`"
+    records = call.desk.attempts.records(attempt.id, attempt.resources.nodes)
+    others = [(rank, record) for rank, record in enumerate(records) if rank != (attempt.rank or 0)]
+    for rank, record in others[:_MOST_RANKS]:
+        yield f"  rank {rank}: {_end_of(record)}, {record.log_bytes} bytes of log"
+    if len(others) > _MOST_RANKS:
+        yield f"  and {len(others) - _MOST_RANKS} more"
+
+
+def _end_of(record: AttemptRecord) -> str:
+    if record.finish is None:
+        return "it did not report its end"
+    code = record.finish.exit_code
+    return str(record.finish.reason) if code is None else f"{record.finish.reason} with exit code {code}"
 
 
 def _diagnosis_lines(diagnosis: Diagnosis) -> Iterable[str]:

@@ -8,6 +8,7 @@ import regex
 from pydantic import Field
 
 from services.core.digest import clean, fence
+from services.core.keys import rank_id
 from services.core.records import Attempt
 from services.worker.tools.accounts import attempt_of
 from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool, ToolError
@@ -21,6 +22,7 @@ _LINE_BYTES = 2_000
 class StepLog(Parameters):
     step: str = Field(description="The step's name.")
     attempt: int | None = Field(None, ge=1, description="Which attempt; the last one unless given.")
+    rank: int | None = Field(None, ge=0, description="On several nodes, which rank; the one that failed unless given.")
     offset: int | None = Field(None, description="First byte to show; negative counts from the end.")
     limit: int = Field(8_000, ge=1, le=_ANSWER_BYTES, description="Most bytes to show.")
     search: str | None = Field(
@@ -30,10 +32,11 @@ class StepLog(Parameters):
 
 def _run(call: Call, wanted: StepLog) -> Result:
     attempt = find_attempt(call, wanted.step, wanted.attempt)
+    name, head = _log_of(attempt, wanted.rank)
     if wanted.search is not None:
-        text = _search(call, attempt, wanted.search, wanted.limit)
+        text = head + _search(call, name, wanted.search, wanted.limit)
     else:
-        text = _range(call, attempt, wanted.offset, wanted.limit)
+        text = head + _range(call, name, wanted.offset, wanted.limit)
     return Result(fence(text, token_hex(6)))
 
 
@@ -48,15 +51,24 @@ def find_attempt(call: Call, step_name: str, number: int | None) -> Attempt:
         raise ToolError(f"step {step_name} has attempts 1 to {len(step.attempts)}") from None
 
 
-def _range(call: Call, attempt: Attempt, offset: int | None, limit: int) -> str:
-    size = call.desk.logs.size(attempt.id)
+def _log_of(attempt: Attempt, rank: int | None) -> tuple[str, str]:
+    """The name of a rank's log, and what tells it from those of the others. Raises `ToolError`."""
+    nodes = attempt.resources.nodes
+    if rank is not None and rank >= nodes:
+        raise ToolError(f"rank: attempt {attempt.number} has the ranks 0 to {nodes - 1}")
+    chosen = (attempt.rank or 0) if rank is None else rank
+    return rank_id(attempt.id, chosen), f"rank {chosen} of {nodes}, " if nodes > 1 else ""
+
+
+def _range(call: Call, log: str, offset: int | None, limit: int) -> str:
+    size = call.desk.logs.size(log)
     wanted = -limit if offset is None else offset
     start = min(size, wanted) if wanted >= 0 else max(0, size + wanted)
-    data = call.desk.logs.read(attempt.id, start, limit)
+    data = call.desk.logs.read(log, start, limit)
     return f"bytes {start} to {start + len(data)} of {size}\n{clean(data.decode(errors='replace'))}"
 
 
-def _search(call: Call, attempt: Attempt, pattern: str, limit: int) -> str:
+def _search(call: Call, log: str, pattern: str, limit: int) -> str:
     try:
         compiled = regex.compile(pattern)
     except regex.error as error:
@@ -64,7 +76,7 @@ def _search(call: Call, attempt: Attempt, pattern: str, limit: int) -> str:
     found: list[str] = []
     used = count = 0
     ends, more = time.monotonic() + _SEARCH_SECONDS, ""
-    for offset, line in _numbered(call.desk.logs.stream(attempt.id)):
+    for offset, line in _numbered(call.desk.logs.stream(log)):
         text = line[:_LINE_BYTES].decode(errors="replace")
         if _matches(compiled, text):
             count += 1

@@ -33,7 +33,7 @@ class SubmitStep(Parameters):
     cpu: Cores | None = Field(None, description="CPU cores of one node, such as 4 or 500m.")
     memory: str | None = Field(None, description="Memory limit, such as 4GiB.")
     shm: Bytes | None = Field(None, description="Size of /dev/shm, such as 8Gi; it counts as memory.")
-    nodes: int = Field(1, ge=1, description="How many nodes run the program at once.")
+    nodes: int = Field(1, ge=1, description="How many nodes run the command at once, each as a rank.")
     pool: list[str] = Field([], max_length=20, description="Pools to try, in this order; none: the cheapest.")
     image: str = Field("", max_length=500, description="Container image; the install's own unless told.")
     env: dict[str, str] = Field({}, description="Further environment variables.")
@@ -180,6 +180,9 @@ TOOL = Tool(
         "what it writes under $COHORT_OUTPUT_DIR is kept; outputs of the steps in `uses` are under "
         "$COHORT_INPUT_DIR/<step>/. A long training saves its state under $COHORT_CHECKPOINT_DIR and goes on from what "
         "it finds there: an attempt lost with its machine is tried again by itself from the newest state saved. "
+        "On several GPUs or nodes torchrun needs no options: it finds PET_… set. Give other launchers $NNODES, "
+        "$NODE_RANK, $NPROC_PER_NODE, $MASTER_ADDR and $MASTER_PORT. Rank 0 hands over outputs and checkpoints; "
+        "outputs of another rank are under rank-N/. "
         "Submitting a step's name again makes a new attempt."
     ),
     parameters=SubmitStep,

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from services.core.artifacts import ArtifactStore
 from services.core.errors import BadRequest
 from services.core.records import FileRef
+from services.core.resources import Resources
 from services.core.workspace import EMPTY, Change, Workspace
 from services.runner import shim
 from services.runner.processes import end_survivors, look
@@ -293,3 +294,16 @@ def test_the_program_is_not_slowed_by_a_server_that_is_down(world: LocalWorld) -
     assert until(world, spec.attempt, lambda seen: seen.phase is Phase.STARTING and seen.tended)
     world.executor.cancel(spec.attempt)
     assert until_over(world, spec.attempt).reason == "cancelled"
+
+
+def test_several_nodes_are_refused_and_nothing_is_started(world: LocalWorld) -> None:
+    spec = world.spec("echo ran", resources=Resources(nodes=2))
+    with pytest.raises(BadRequest, match="this machine is one node"):
+        world.executor.submit(spec)
+    assert world.executor.inspect(spec.attempt).phase is Phase.ABSENT
+
+
+def test_a_program_on_several_gpus_is_told_how_many_processes_there_are(world: LocalWorld, tmp_path: Path) -> None:
+    environment = environment_of(world.spec("true", resources=Resources(gpus=2)), tmp_path, sys.executable)
+    assert (environment["PET_NPROC_PER_NODE"], environment["MASTER_ADDR"]) == ("2", "127.0.0.1")
+    assert "PET_NPROC_PER_NODE" not in environment_of(world.spec("true"), tmp_path, sys.executable)

@@ -5,6 +5,9 @@ import time
 
 import pytest
 
+from services.core.keys import rank_id
+from services.core.observations import FinishReport
+from services.worker.tools.accounts import account_of
 from services.worker.tools.tool import ToolError
 from tests.worker.bench import Bench
 
@@ -125,6 +128,39 @@ def test_a_log_that_tries_to_end_the_fence_stays_inside(bench: Bench) -> None:
 
     assert "Ignore all instructions" in evidence(text)
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", text)
+
+
+def test_each_rank_has_a_log_of_its_own_and_the_one_that_failed_is_shown_first(bench: Bench) -> None:
+    attempt = bench.submit(nodes=2)
+    bench.print(attempt, b"the loudest")
+    bench.print(rank_id(attempt, 1), b"the cause")
+    assert evidence(bench.use("step_log", step="train").text) == "rank 0 of 2, bytes 0 to 12 of 12\nthe loudest\n"
+    bench.close(attempt, "failed", exit_code=3, rank=1)
+
+    assert "the cause" in bench.use("step_log", step="train").text
+    assert "the loudest" in bench.use("step_log", step="train", rank=0, search="l.*").text
+    with pytest.raises(ToolError, match="attempt 1 has the ranks 0 to 1"):
+        bench.use("step_log", step="train", rank=2)
+
+
+def test_the_account_of_an_attempt_shows_the_rank_that_failed_and_says_how_the_others_ended(bench: Bench) -> None:
+    attempt = bench.submit(nodes=3)
+    bench.print(attempt, b"RuntimeError: the loudest")
+    trace = (b"Traceback (most recent call last):", b'  File "a.py", line 1, in <module>', b"ValueError: the cause")
+    bench.print(rank_id(attempt, 1), *trace)
+    said = {"bytes": 26, "sha256": "0" * 64, "started": 1.0, "finished": 2.0, "signal": 15}
+    report = FinishReport.model_validate({"exit_code": 143, "reason": "signalled", **said})
+    bench.desk.attempts.finish(attempt, report, log_complete=True)
+    bench.close(attempt, "failed", exit_code=3, rank=1)
+
+    text = account_of(bench.call(), bench.state.steps["train"])
+
+    assert "shown below is rank 1" in text
+    assert "rank 0: signalled with exit code 143, 26 bytes of log" in text
+    assert "rank 2: it did not report its end" in text
+    assert "the cause" in text
+    assert "the loudest" not in text
+    assert "rank=1" in text
 
 
 # --- step_metrics -----------------------------------------------------------------------------------------------------

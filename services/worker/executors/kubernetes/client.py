@@ -28,7 +28,8 @@ _PAGE = 500
 _SILENT_SECONDS = 90.0
 _MERGE_PATCH = "application/merge-patch+json"
 
-JOBS, PODS, SECRETS, EVENTS = ("batch/v1", "jobs"), ("v1", "pods"), ("v1", "secrets"), ("v1", "events")
+JOBS, PODS, EVENTS = ("batch/v1", "jobs"), ("v1", "pods"), ("v1", "events")
+SECRETS, SERVICES = ("v1", "secrets"), ("v1", "services")
 # Belongs to no namespace.
 NODES = ("v1", "nodes")
 Kind = tuple[str, str]

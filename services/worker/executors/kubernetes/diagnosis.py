@@ -48,20 +48,21 @@ def diagnose(case: Case) -> Diagnosis | None:
     return found and found.model_copy(update={"summary": found.summary[:_MOST]})
 
 
-def diagnose_ranks(cases: Sequence[Case]) -> Diagnosis | None:
-    """What is wrong with an attempt of several pods: the finding about the rank that ended first, and not because of
-    another; the finding names it. Where none has ended, the first finding there is."""
+def first_cause(cases: Sequence[Case]) -> tuple[Case, Diagnosis] | None:
+    """The rank whose trouble brought that of the others, and what it was.
+
+    A rank that the platform lost comes before any that failed: programs fail when a peer is gone, and long before the
+    cluster knows that its node is.
+    """
     found = [(case, diagnosis) for case in cases if (diagnosis := diagnose(case) or _own_failure(case)) is not None]
-    if not found:
-        return None
-    case, diagnosis = min(found, key=_order)
-    return diagnosis.model_copy(update={"summary": f"rank {case.rank}: {diagnosis.summary}"})
+    return min(found, key=_order, default=None)
 
 
-def _order(finding: tuple[Case, Diagnosis]) -> tuple[bool, bool, float, int]:
+def _order(finding: tuple[Case, Diagnosis]) -> tuple[bool, bool, bool, float, int]:
     case, diagnosis = finding
     ended = case.exit.finished if case.exit else float("inf")
-    return not diagnosis.is_final, diagnosis.code in _FOLLOWS, ended, case.rank or 0
+    follows = diagnosis.code in _FOLLOWS
+    return not diagnosis.is_final, follows, not diagnosis.is_retriable, ended, case.rank or 0
 
 
 def _own_failure(case: Case) -> Diagnosis | None:

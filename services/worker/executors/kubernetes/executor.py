@@ -6,7 +6,7 @@ executors may die and be replaced at any line, and two of them at once make no s
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import structlog
@@ -18,15 +18,27 @@ from services.core.pools import Pools
 from services.core.records import Stage
 from services.worker.executors import AttemptBusy, AttemptSpec, Held, Observed, Phase
 from services.worker.executors.kubernetes import manifest
-from services.worker.executors.kubernetes.client import JOBS, PODS, SECRETS, Cluster, ClusterUnreachable, Json, Refused
+from services.worker.executors.kubernetes.case import Case
+from services.worker.executors.kubernetes.client import (
+    JOBS,
+    PODS,
+    SECRETS,
+    SERVICES,
+    Cluster,
+    ClusterUnreachable,
+    Json,
+    Kind,
+    Refused,
+)
 from services.worker.executors.kubernetes.metrics import Metrics
 from services.worker.executors.kubernetes.namespace import Namespace
 from services.worker.executors.kubernetes.put_off import PutOff
+from services.worker.executors.kubernetes.ranks import Rank, as_one
 from services.worker.executors.kubernetes.reading import (
     cancel_time,
+    case_of,
     container,
     explained,
-    is_done,
     is_finished,
     is_pod_over,
     observe,
@@ -157,17 +169,26 @@ class KubernetesExecutor:
 
     def _look(self, attempt: str) -> Observed:
         """The attempt as what is watched shows it, with where it stands and what is wrong with it."""
+        nodes = self._namespace.size(attempt)
+        if nodes > 1:
+            return as_one(attempt, [Rank(rank, *self._look_at(attempt, rank)) for rank in range(nodes)])
+        seen, _ = self._look_at(attempt, None)
+        return (self._put_off.look(attempt) or seen) if seen.phase is Phase.ABSENT else seen
+
+    def _look_at(self, attempt: str, rank: int | None) -> tuple[Observed, Case]:
+        """One pod of the attempt, the only one if `rank` is None: how it is seen, and all that is known of it."""
         now = time.time()
-        job, pod = self._namespace.job(attempt), self._namespace.pod(attempt)
+        job, pod = self._namespace.job(attempt), self._namespace.pod(attempt, rank)
         body, is_gone = (pod.body, pod.is_gone) if pod else (None, False)
         seen = observe(attempt, job, body, is_gone, now)
         if seen.phase is Phase.ABSENT:
-            return self._put_off.look(attempt) or seen
-        seen = explained(seen, job, body, self._namespace.events(attempt), is_gone, now)
+            return seen, Case(now, rank=rank)
+        case = case_of(seen, job, body, self._namespace.events(attempt, rank), is_gone, now, rank)
+        seen = explained(seen, case)
         is_tended = seen.phase is not Phase.STARTING or self._is_tended(attempt, body)
         # The scheduler counts a pod's GPUs until all of its containers have ended, the sidecar too.
         lingers = seen.phase is Phase.FINISHED and body is not None and not (is_gone or is_pod_over(body))
-        return replace(seen, tended=is_tended, lingers=lingers)
+        return replace(seen, tended=is_tended, lingers=lingers), case
 
     def _is_tended(self, attempt: str, pod: Json | None) -> bool:
         """Whether the token is where the pod waits for it: who made the Job may have died before the Secret."""
@@ -177,10 +198,9 @@ class KubernetesExecutor:
         return "running" in laying or "terminated" in laying
 
     def _is_shipping(self, attempt: str) -> bool:
-        """Whether the sidecar is still at work."""
-        pod = self._namespace.pod(attempt)
-        state = container(pod.body, manifest.RUNNER).get("state") or {} if pod and not pod.is_gone else {}
-        return "running" in state
+        """Whether a sidecar is still at work."""
+        states = (container(pod, manifest.RUNNER).get("state") for pod in self._namespace.present_pods(attempt))
+        return any("running" in (state or {}) for state in states)
 
     def _create(self, spec: AttemptSpec) -> Json:
         """Make the Job, or find the one that is there."""
@@ -189,7 +209,7 @@ class KubernetesExecutor:
         if pool is None:
             text = f"there is no pool named {spec.pool!r} any more: put it back into the pools file"
             raise self._put_off.hold(spec.attempt, text)
-        held = self._valves.enter(tenant, self._in_flight)
+        held = self._valves.enter(tenant, self._namespace.in_flight)
         if held is not None:
             raise self._put_off.hold(spec.attempt, held)
         try:
@@ -211,18 +231,21 @@ class KubernetesExecutor:
     def _give_token(self, spec: AttemptSpec, job: Json) -> None:
         if spec.attempt in self._has_token or is_finished(job) or cancel_time(job) is not None:
             return
+        uid = job["metadata"]["uid"]
+        if spec.resources.nodes > 1:
+            # Before the token: no program starts without that, and every one that does finds the others.
+            self._create_unless_there(SERVICES, manifest.service(spec, uid))
+            reach("executor.service_created")
+        self._create_unless_there(SECRETS, manifest.secret(spec, uid))
+        reach("executor.secret_created")
+        self._has_token.add(spec.attempt)
+
+    def _create_unless_there(self, kind: Kind, body: Json) -> None:
         try:
-            self._cluster.create(SECRETS, manifest.secret(spec, job["metadata"]["uid"]))
-            reach("executor.secret_created")
+            self._cluster.create(kind, body)
         except Refused as error:
             if not error.is_there:
                 raise
-        self._has_token.add(spec.attempt)
-
-    def _in_flight(self) -> Iterator[str]:
-        for kept in self._namespace.jobs.all():
-            if not is_done(kept.body):
-                yield kept.body["metadata"]["labels"].get(manifest.TENANT, "")
 
     def _suspend(self, attempt: str, job: Json) -> None:
         if manifest.QUEUE in job["metadata"]["labels"]:
@@ -236,13 +259,11 @@ class KubernetesExecutor:
         log.info("job_cancelled", attempt=attempt)
 
     def _force(self, attempt: str, cancelled_at: float) -> None:
-        pod = self._namespace.pod(attempt)
-        if pod is None or pod.is_gone:
-            return
-        grace = pod.body["spec"].get("terminationGracePeriodSeconds", 0) - manifest.DRAIN_SECONDS
-        if time.time() > cancelled_at + grace + _FORCE_SECONDS:
-            self._cluster.delete(PODS, pod.body["metadata"]["name"], grace=0)
-            log.warning("pod_forced", attempt=attempt)
+        for pod in self._namespace.present_pods(attempt):
+            grace = pod["spec"].get("terminationGracePeriodSeconds", 0) - manifest.DRAIN_SECONDS
+            if time.time() > cancelled_at + grace + _FORCE_SECONDS:
+                self._cluster.delete(PODS, pod["metadata"]["name"], grace=0)
+                log.warning("pod_forced", attempt=attempt)
 
     def _settle_removal(self, attempt: str) -> None:
         """A name that was removed is free once the Job is gone from the cluster."""

@@ -1,4 +1,5 @@
-"""An attempt as Kubernetes objects: the Job and the Secret with its token. Pure; nothing here asks the cluster.
+"""An attempt as Kubernetes objects: the Job, the Secret with its token, and on several nodes the Service by which its
+pods find each other. Pure; nothing here asks the cluster.
 
 The pod has three containers over shared volumes: `lay` puts the shim and the attempt's files in place, `runner` (a
 native sidecar) ships the log, `main` runs the user's program under the shim, in the step's own image. Nothing in the
@@ -9,14 +10,14 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from services.core.pools import Pool, Toleration
 from services.core.sandboxes import SANDBOX
 from services.worker.executors import AttemptSpec
-from services.worker.executors.environment import program_environment
+from services.worker.executors.environment import launch_environment, program_environment
 from services.worker.executors.kubernetes.carried import HOST, ROOT, SHIM, is_for_loader
+from services.worker.executors.kubernetes.needs import Needs, PodTerms as PodTerms
 
 Manifest = dict[str, Any]
 
@@ -27,6 +28,8 @@ MOVES_ON = "cohort.dev/moves-on"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 SELECTOR = f"{MANAGED_BY}=cohort"
 QUEUE = "kueue.x-k8s.io/queue-name"
+
+RANK = "batch.kubernetes.io/job-completion-index"
 
 MAIN, LAY, RUNNER = "main", "lay", "runner"
 USER = 10001
@@ -46,30 +49,20 @@ _RUNNER_RESOURCES = {
     "requests": {"cpu": "20m", "memory": "96Mi", "ephemeral-storage": "16Mi"},
     "limits": {"memory": "384Mi", "ephemeral-storage": "256Mi"},
 }
-_SMALLEST_SHM_BYTES = 64 << 20
+# The cluster gives every pod of an Indexed Job this variable; named first, others may be made from it.
+_RANK_VARIABLE: Manifest = {
+    "name": "JOB_COMPLETION_INDEX",
+    "valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['{RANK}']"}},
+}
+_RANK_VALUE = "$(JOB_COMPLETION_INDEX)"
 _PLACES = {"tmp": "/tmp", "shm": "/dev/shm"}  # noqa: S108, mounts of the pod's own
-
-
-@dataclass(frozen=True)
-class PodTerms:
-    """What holds for every pod of an install. `image` runs steps that name none.
-
-    `disk_bytes` bounds all that an attempt keeps on its node: its log, its files, its outputs. `cpu` (cores) and
-    `memory_bytes` are for steps that do not say what they need.
-    """
-
-    runner_image: str
-    image: str
-    disk_bytes: int = 50 << 30
-    cpu: float = 1.0
-    memory_bytes: int = 4 << 30
-    pull_secrets: tuple[str, ...] = ()
 
 
 def job(spec: AttemptSpec, pool: Pool, terms: PodTerms) -> Manifest:
     """The Job of an attempt. Made suspended where the pool has a queue: Kueue lets it start."""
     labels = {MANAGED_BY: "cohort", RUN: spec.run, STEP: spec.step, ATTEMPT: spec.attempt, TENANT: label(spec.tenant)}
     queue = {QUEUE: pool.queue} if pool.queue else {}
+    nodes = spec.resources.nodes
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -80,8 +73,9 @@ def job(spec: AttemptSpec, pool: Pool, terms: PodTerms) -> Manifest:
         },
         "spec": {
             "backoffLimit": 0,
-            "completions": 1,
-            "parallelism": 1,
+            "completions": nodes,
+            "parallelism": nodes,
+            "completionMode": "Indexed" if nodes > 1 else "NonIndexed",
             "suspend": bool(pool.queue),
             "podReplacementPolicy": "Failed",
             "ttlSecondsAfterFinished": FINISHED_TTL_SECONDS,
@@ -98,13 +92,24 @@ def job(spec: AttemptSpec, pool: Pool, terms: PodTerms) -> Manifest:
 
 def secret(spec: AttemptSpec, job_uid: str) -> Manifest:
     """The token of an attempt, for `lay` and `runner` alone. Goes when its Job goes."""
-    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": spec.attempt, "uid": job_uid}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "Opaque",
-        "metadata": {"name": spec.attempt, "labels": {MANAGED_BY: "cohort"}, "ownerReferences": [owner]},
+        "metadata": _owned(spec, job_uid),
         "stringData": {"token": spec.token.get_secret_value()},
+    }
+
+
+def service(spec: AttemptSpec, job_uid: str) -> Manifest:
+    """What gives the pods of an attempt on several nodes their names: `<attempt>-<rank>.<attempt>`. Goes when its Job
+    goes. Each pod is found as soon as it has an address, for they wait for one another."""
+    selected = {MANAGED_BY: "cohort", ATTEMPT: spec.attempt}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _owned(spec, job_uid),
+        "spec": {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": selected},
     }
 
 
@@ -117,6 +122,7 @@ def spec_sha256(spec: AttemptSpec) -> str:
         "env": dict(spec.env),
         "inputs": {step: [file.model_dump() for file in files] for step, files in spec.inputs.items()},
         "image": spec.resources.image,
+        **({"nodes": spec.resources.nodes} if spec.resources.nodes > 1 else {}),
     }
     return hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()
 
@@ -127,6 +133,11 @@ def label(value: str) -> str:
     return kept[:63].strip("-_.")
 
 
+def _owned(spec: AttemptSpec, job_uid: str) -> Manifest:
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": spec.attempt, "uid": job_uid}
+    return {"name": spec.attempt, "labels": {MANAGED_BY: "cohort"}, "ownerReferences": [owner]}
+
+
 def _pod_annotations(pool: Pool) -> Mapping[str, str]:
     """Ask autoscalers not to move what would begin again elsewhere. Spot capacity goes when it goes."""
     if pool.spot:
@@ -135,7 +146,7 @@ def _pod_annotations(pool: Pool) -> Mapping[str, str]:
 
 
 def _pod(spec: AttemptSpec, pool: Pool, terms: PodTerms) -> Manifest:
-    resources = _Needs.of(spec, pool, terms)
+    resources = Needs.of(spec, pool, terms)
     grace = math.ceil(spec.grace_seconds) + DRAIN_SECONDS
     return {
         "restartPolicy": "Never",
@@ -143,6 +154,7 @@ def _pod(spec: AttemptSpec, pool: Pool, terms: PodTerms) -> Manifest:
         "terminationGracePeriodSeconds": grace,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
+        **({"subdomain": spec.attempt} if spec.resources.nodes > 1 else {}),
         "nodeSelector": dict(pool.node_selector),
         "tolerations": [_toleration(one) for one in pool.tolerations],
         "imagePullSecrets": [{"name": name} for name in terms.pull_secrets],
@@ -190,20 +202,23 @@ def _runner(spec: AttemptSpec, terms: PodTerms) -> Manifest:
 
 def _ours(name: str, args: list[str], spec: AttemptSpec, terms: PodTerms, volumes: tuple[str, ...]) -> Manifest:
     """A container of the runner's image, which knows the directories under `/cohort` by itself."""
-    environment = {"COHORT_ATTEMPT": spec.attempt, "COHORT_API_URL": spec.api_url}
+    reporting = [{"name": "COHORT_ATTEMPT", "value": spec.attempt}]
+    if spec.resources.nodes > 1:
+        reporting = [_RANK_VARIABLE, {"name": "COHORT_ATTEMPT", "value": f"{spec.attempt}.{_RANK_VALUE}"}]
+    url = {"name": "COHORT_API_URL", "value": _literal(spec.api_url)}
     uid = {"name": "COHORT_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
     return {
         "name": name,
         "image": terms.runner_image,
         "args": args,
-        "env": [*_variables(environment), uid],
+        "env": [*reporting, url, uid],
         "resources": _RUNNER_RESOURCES,
         "securityContext": _confined(),
         "volumeMounts": [_mount(volume, read_only=volume == "token") for volume in volumes],
     }
 
 
-def _main(spec: AttemptSpec, terms: PodTerms, resources: "_Needs") -> Manifest:
+def _main(spec: AttemptSpec, terms: PodTerms, resources: Needs) -> Manifest:
     limits = ["--deadline-seconds", str(spec.deadline_seconds), "--grace-seconds", str(spec.grace_seconds)]
     limits += ["--claim-seconds", str(CLAIM_SECONDS)]
     places = [
@@ -220,13 +235,14 @@ def _main(spec: AttemptSpec, terms: PodTerms, resources: "_Needs") -> Manifest:
         environment["HOME"], command = _PLACES["tmp"], HOST
     # What the loader listens to would change or end the shim, whose own loader comes before the program's.
     kept_from_shim = {name: value for name, value in environment.items() if is_for_loader(name)}
+    seen_by_shim = {name: value for name, value in environment.items() if name not in kept_from_shim}
     past_shim = [f"--env={_literal(f'{name}={value}')}" for name, value in kept_from_shim.items()]
     return {
         "name": MAIN,
         "image": spec.resources.image or terms.image,
         "command": [*SHIM, *places, *limits, *past_shim, "--", *(_literal(word) for word in command)],
         "workingDir": f"{ROOT}/work",
-        "env": _variables({name: value for name, value in environment.items() if name not in kept_from_shim}),
+        "env": [*_launching(spec), *_variables(seen_by_shim)],
         "resources": resources.as_container(),
         "securityContext": _confined(),
         "terminationMessagePath": _TERMINATION_LOG,
@@ -235,6 +251,15 @@ def _main(spec: AttemptSpec, terms: PodTerms, resources: "_Needs") -> Manifest:
             *(_mount(volume) for volume in ("spool", "work", "in", "out", "checkpoint", "tmp", "shm")),
         ],
     }
+
+
+def _launching(spec: AttemptSpec) -> list[Manifest]:
+    """What launchers of programs on several GPUs or nodes read. What the step sets itself counts."""
+    nodes = spec.resources.nodes
+    address = f"{spec.attempt}-0.{spec.attempt}" if nodes > 1 else "127.0.0.1"
+    environment = launch_environment(spec, _RANK_VALUE if nodes > 1 else "0", address)
+    variables = [{"name": name, "value": value} for name, value in environment.items() if name not in spec.env]
+    return [_RANK_VARIABLE, *variables] if nodes > 1 else variables
 
 
 def _confined() -> Manifest:
@@ -258,42 +283,3 @@ def _variables(environment: Mapping[str, str]) -> list[Manifest]:
 def _literal(text: str) -> str:
     """`text` as Kubernetes leaves it alone: it reads `$(NAME)` and `$$` in commands and values."""
     return text.replace("$", "$$")
-
-
-@dataclass(frozen=True)
-class _Needs:
-    """What `main` asks for: cores, bytes, GPUs."""
-
-    cpu: float
-    has_cpu_limit: bool
-    memory_bytes: int
-    disk_bytes: int
-    shm_bytes: int
-    gpus: Mapping[str, str]
-
-    @classmethod
-    def of(cls, spec: AttemptSpec, pool: Pool, terms: PodTerms) -> "_Needs":
-        needs = spec.resources
-        memory = needs.memory or spec.memory_bytes or terms.memory_bytes
-        return cls(
-            cpu=needs.cpu or terms.cpu,
-            has_cpu_limit=needs.cpu is not None,
-            memory_bytes=memory,
-            disk_bytes=terms.disk_bytes,
-            shm_bytes=needs.shm or max(_SMALLEST_SHM_BYTES, memory // 2),
-            gpus={pool.gpu_resource: str(needs.gpus)} if needs.gpus else {},
-        )
-
-    def as_container(self) -> Manifest:
-        """Memory is asked for whole, so that nobody is killed for what a neighbour takes; disk is only bounded."""
-        cores = f"{math.ceil(self.cpu * 1000)}m"
-        limits = {"memory": str(self.memory_bytes), "ephemeral-storage": str(self.disk_bytes), **self.gpus}
-        return {
-            "requests": {
-                "cpu": cores,
-                "memory": str(self.memory_bytes),
-                "ephemeral-storage": str(min(self.disk_bytes, 1 << 30)),
-                **self.gpus,
-            },
-            "limits": {**limits, **({"cpu": cores} if self.has_cpu_limit else {})},
-        }

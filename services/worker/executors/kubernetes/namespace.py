@@ -4,10 +4,12 @@ Beside them the cluster's nodes, where we may see them.
 """
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from services.worker.executors.kubernetes.client import EVENTS, JOBS, NODES, PODS, Cluster, Json
-from services.worker.executors.kubernetes.manifest import ATTEMPT, SELECTOR
+from services.worker.executors.kubernetes.manifest import ATTEMPT, RANK, SELECTOR, TENANT
+from services.worker.executors.kubernetes.reading import is_done
 from services.worker.executors.kubernetes.watching import Kept, Watched
 
 # Short outages are not worth a word: a watch that ends is opened again.
@@ -51,16 +53,34 @@ class Namespace:
         """Every attempt with a Job, or with a pod that is still there."""
         return self.jobs.groups() | self.pods.groups()
 
+    def in_flight(self) -> Iterator[str]:
+        """The tenant of every Job that has a pod, or may get one."""
+        for kept in self.jobs.all():
+            if not is_done(kept.body):
+                yield kept.body["metadata"]["labels"].get(TENANT, "")
+
     def job(self, attempt: str) -> Json | None:
         return next((kept.body for kept in self.jobs.of(attempt)), None)
 
-    def pod(self, attempt: str) -> Kept | None:
-        """The newest."""
-        return max(self.pods.of(attempt), key=_created, default=None)
+    def pod(self, attempt: str, rank: int | None = None) -> Kept | None:
+        """The newest, of that rank if one is named."""
+        pods = self.pods.of(attempt)
+        return max((one for one in pods if rank in {None, rank_of(one.body)}), key=_created, default=None)
 
-    def events(self, attempt: str) -> list[Json]:
-        """What the cluster said about the attempt's Job and its newest pod, oldest first."""
-        pod = self.pod(attempt)
+    def size(self, attempt: str) -> int:
+        """How many pods the attempt has, as far as that is known."""
+        job = self.job(attempt)
+        if job is not None:
+            return int(job["spec"]["completions"])
+        return 1 + max((rank_of(kept.body) for kept in self.pods.of(attempt)), default=0)
+
+    def present_pods(self, attempt: str) -> list[Json]:
+        """Every pod of the attempt that is there."""
+        return [kept.body for kept in self.pods.of(attempt) if not kept.is_gone]
+
+    def events(self, attempt: str, rank: int | None = None) -> list[Json]:
+        """What the cluster said about the attempt's Job and its newest pod (of that rank), oldest first."""
+        pod = self.pod(attempt, rank)
         names = [attempt, *([pod.body["metadata"]["name"]] if pod else [])]
         found = [kept.body for name in names for kept in self._events.of(name)]
         return sorted(found, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
@@ -76,11 +96,16 @@ class Namespace:
         self._events.forget_but(there | {kept.body["metadata"]["name"] for kept in self.pods.all()})
 
 
+def rank_of(pod: Json) -> int:
+    """Which of the attempt's pods it is."""
+    return int((pod["metadata"].get("annotations") or {}).get(RANK) or 0)
+
+
 def trim_job(body: Json) -> Json:
     """What is read of a Job."""
     return {
         "metadata": _metadata(body),
-        "spec": {"suspend": body["spec"].get("suspend", False)},
+        "spec": {"suspend": body["spec"].get("suspend", False), "completions": body["spec"].get("completions") or 1},
         "status": body.get("status", {}),
     }
 

@@ -36,12 +36,22 @@ def observe(attempt: str, job: Json | None, pod: Json | None, is_pod_gone: bool,
     return _of_job(attempt, job, cancelled_at)
 
 
-def explained(
-    seen: Observed, job: Json | None, pod: Json | None, events: Sequence[Json], is_pod_gone: bool, now: float
-) -> Observed:
-    """The attempt with where it stands and what is wrong with it."""
+def case_of(
+    seen: Observed,
+    job: Json | None,
+    pod: Json | None,
+    events: Sequence[Json],
+    is_pod_gone: bool,
+    now: float,
+    rank: int | None = None,
+) -> Case:
+    """All that is known of the attempt, or of one rank of it."""
     moves_on = MOVES_ON in ((job or {}).get("metadata", {}).get("annotations") or {})
-    case = Case(now, job, pod, events, seen.exit, is_pod_gone, cancel_time(job), moves_on)
+    return Case(now, job, pod, events, seen.exit, is_pod_gone, cancel_time(job), moves_on, rank)
+
+
+def explained(seen: Observed, case: Case) -> Observed:
+    """The attempt with where it stands and what is wrong with it."""
     diagnosis = diagnose(case)
     stage, detail = stage_of(case, diagnosis)
     return replace(seen, stage=stage, detail=detail, diagnosis=diagnosis)

@@ -9,7 +9,7 @@ import pytest
 from services.core.records import Diagnosis
 from services.core.taxonomy import Failure, Owner
 from services.worker.executors.kubernetes.case import Case
-from services.worker.executors.kubernetes.diagnosis import diagnose, diagnose_ranks
+from services.worker.executors.kubernetes.diagnosis import diagnose, first_cause
 from tests.worker.executors.kubernetes.cases import (
     MIB,
     case_of,
@@ -397,10 +397,10 @@ def test_the_rank_that_failed_first_is_the_cause() -> None:
         ended(case_of("exit_3", 9, rank=2), 1, at=2),
     ]
 
-    found = diagnose_ranks(ranks)
+    found = first_cause(ranks)
 
     assert found is not None
-    assert (found.code, found.summary[:7]) == ("oom_container", "rank 1:")
+    assert (found[0].rank, found[1].code) == (1, "oom_container")
 
 
 def test_a_rank_that_fails_by_itself_outweighs_those_that_are_ended_for_it() -> None:
@@ -409,14 +409,30 @@ def test_a_rank_that_fails_by_itself_outweighs_those_that_are_ended_for_it() -> 
         ended(case_of("exit_3", 9, rank=1), 1, at=2),
     ]
 
-    found = diagnose_ranks(ranks)
+    found = first_cause(ranks)
 
     assert found is not None
-    assert (found.code, found.summary) == ("rank_failed", "rank 1: its program ended with exit code 1")
+    assert (found[0].rank, found[1].code, found[1].summary) == (
+        1,
+        "rank_failed",
+        "its program ended with exit code 1",
+    )
+
+
+def test_a_rank_that_the_platform_lost_is_the_cause_though_the_others_failed_before_it_was_known() -> None:
+    ranks = [
+        ended(case_of("exit_3", 9, rank=0), 1, at=5),
+        disrupted(ended(case_of("exit_143", 9, rank=1), **TERMINATED, at=1), "DeletionByTaintManager"),
+    ]
+
+    found = first_cause(ranks)
+
+    assert found is not None
+    assert (found[0].rank, found[1].code, found[1].is_retriable) == (1, "node_tainted", True)
 
 
 def test_ranks_that_are_well_have_no_diagnosis() -> None:
-    assert diagnose_ranks([ended(case_of("exit_0", 9, rank=rank)) for rank in range(2)]) is None
+    assert first_cause([ended(case_of("exit_0", 9, rank=rank)) for rank in range(2)]) is None
 
 
 @pytest.mark.parametrize("limit", ["1125899906842624", "1e3", "a lot"])

@@ -52,7 +52,8 @@ GPUS = replace(
     SPEC, pool="spot", resources=Resources(gpus=2, cpu=7.5, memory=64 << 30, shm=8 << 30, image="a/b@sha256:1")
 )
 BOX = replace(SPEC, attempt="rk3v9x2m4q8aa-sandbox-1", step="sandbox")
-EVERY = [(SPEC, CPU), (GPUS, SPOT), (BOX, CPU)]
+NODES = replace(SPEC, pool="spot", resources=Resources(gpus=8, nodes=4))
+EVERY = [(SPEC, CPU), (GPUS, SPOT), (BOX, CPU), (NODES, SPOT)]
 
 
 def pod_of(spec: AttemptSpec, pool: Pool = CPU) -> dict[str, Any]:
@@ -68,6 +69,7 @@ def container(pod: dict[str, Any], name: str) -> dict[str, Any]:
 def test_every_supported_version_takes_it_strictly(spec: AttemptSpec, pool: Pool, minor: str) -> None:
     kubernetes_validate.validate(manifest.job(spec, pool, TERMS), minor, strict=True)
     kubernetes_validate.validate(manifest.secret(spec, "uid"), minor, strict=True)
+    kubernetes_validate.validate(manifest.service(spec, "uid"), minor, strict=True)
 
 
 @pytest.mark.parametrize(("spec", "pool"), EVERY)
@@ -209,3 +211,63 @@ def test_a_sandbox_runs_the_host_and_its_sidecar_alone_has_what_commands_must_no
     assert {"name": "COHORT_PRIVATE_DIR", "value": "/cohort/private"} in runner["env"]
     assert {"name": "HOME", "value": "/tmp"} in main["env"]
     assert not {"private"} & {volume["name"] for volume in pod_of(SPEC)["volumes"]}
+
+
+# --- Several nodes ----------------------------------------------------------------------------------------------------
+
+
+def variables(spec: AttemptSpec, name: str = "main") -> dict[str, str]:
+    return {one["name"]: one.get("value", "") for one in container(pod_of(spec), name)["env"]}
+
+
+def test_every_rank_has_a_pod_of_its_own_under_a_name_the_others_know() -> None:
+    job, service = manifest.job(NODES, SPOT, TERMS)["spec"], manifest.service(NODES, "uid")
+    assert (job["completions"], job["parallelism"], job["completionMode"]) == (4, 4, "Indexed")
+    assert job["template"]["spec"]["subdomain"] == service["metadata"]["name"] == NODES.attempt
+    assert service["spec"]["clusterIP"] == "None"
+    assert service["spec"]["selector"].items() <= job["template"]["metadata"]["labels"].items()
+    assert service["metadata"]["ownerReferences"][0]["kind"] == "Job"
+    assert manifest.job(SPEC, CPU, TERMS)["spec"]["completionMode"] == "NonIndexed"
+
+
+def test_a_rank_reports_under_its_own_name() -> None:
+    for name in ("lay", "runner"):
+        names = [one["name"] for one in container(pod_of(NODES), name)["env"]]
+        # A variable is only put into those that come after it.
+        assert names.index("JOB_COMPLETION_INDEX") < names.index("COHORT_ATTEMPT")
+        assert variables(NODES, name)["COHORT_ATTEMPT"] == f"{NODES.attempt}.$(JOB_COMPLETION_INDEX)"
+        assert variables(SPEC, name)["COHORT_ATTEMPT"] == SPEC.attempt
+
+
+def test_launchers_find_the_other_nodes() -> None:
+    found, address = variables(NODES), f"{NODES.attempt}-0.{NODES.attempt}"
+    assert found["NNODES"] == found["PET_NNODES"] == "4"
+    assert found["NODE_RANK"] == found["PET_NODE_RANK"] == "$(JOB_COMPLETION_INDEX)"
+    assert found["NPROC_PER_NODE"] == found["PET_NPROC_PER_NODE"] == "8"
+    assert found["MASTER_ADDR"] == found["PET_MASTER_ADDR"] == address
+    assert found["PET_RDZV_ENDPOINT"] == f"{address}:{found['MASTER_PORT']}"
+    # Each process has a rank of its own, which its launcher gives it.
+    assert not {"RANK", "WORLD_SIZE", "LOCAL_RANK"} & found.keys()
+
+
+def test_a_program_with_one_process_a_node_needs_no_launcher() -> None:
+    found = variables(replace(NODES, resources=Resources(nodes=4)))
+    assert (found["RANK"], found["LOCAL_RANK"], found["WORLD_SIZE"]) == ("$(JOB_COMPLETION_INDEX)", "0", "4")
+
+
+def test_several_gpus_of_one_node_are_launched_there_and_one_process_needs_nothing() -> None:
+    found = variables(GPUS)
+    assert (found["PET_NNODES"], found["PET_NPROC_PER_NODE"], found["MASTER_ADDR"]) == ("1", "2", "127.0.0.1")
+    assert not {"MASTER_ADDR", "PET_NNODES", "RANK"} & variables(SPEC).keys()
+
+
+def test_what_a_step_sets_itself_counts() -> None:
+    spec = replace(NODES, env={"MASTER_PORT": "1234"})
+    names = [one["name"] for one in container(pod_of(spec), "main")["env"]]
+    assert names.count("MASTER_PORT") == 1
+    assert variables(spec)["MASTER_PORT"] == "1234"
+
+
+def test_one_node_more_is_other_work() -> None:
+    more = replace(NODES, resources=Resources(gpus=8, nodes=5))
+    assert manifest.spec_sha256(NODES) != manifest.spec_sha256(more)
