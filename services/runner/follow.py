@@ -3,6 +3,7 @@
 Everything is addressed by byte offset in the log, so nothing here needs to be remembered across a restart.
 """
 
+import errno
 import hashlib
 import os
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from services.core.observations import Gap
 from services.runner.processes import end_survivors
+from services.runner.shim import UNTRUSTED
 from services.runner.spool import ExitReason, ExitRecord, Spool, is_held
 
 FLUSH_BYTES = 64 * 1024
@@ -47,8 +49,13 @@ class LogFile:
     def _open(self) -> int | None:
         if self._descriptor is None:
             try:
-                self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+                self._descriptor = os.open(self._path, os.O_RDONLY | UNTRUSTED)
             except FileNotFoundError:
+                return None
+            except OSError as error:
+                if error.errno != errno.ELOOP:
+                    raise
+                # The program put a link in the log's place; what that leads to is none of it.
                 return None
         return self._descriptor
 

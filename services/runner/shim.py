@@ -42,6 +42,9 @@ MIRROR_BYTES = 4 << 20
 RESERVED_BYTES = 8192
 TERMINATION_LOG_BYTES = 4096
 MAX_GAPS = 64
+MAX_JSON_BYTES = 1 << 20
+# For what lies where the program can put a link or a pipe: neither leads anywhere, nor holds anybody up.
+UNTRUSTED = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 TICK_SECONDS = 0.2
 CLAIM_TICK_SECONDS = 0.05
@@ -649,11 +652,16 @@ def complain(text: str) -> None:
 
 
 def read_json(path: str) -> dict[str, Any] | None:
-    """The object in the file; None if there is no file or no object in it."""
+    """The object in the file; None if there is no file or no object in it. A link, which the program may have put there, is
+    no file, and a pipe an empty one."""
     try:
-        with open(path, "rb") as file:
-            value = json.load(file)
+        with open(os.open(path, os.O_RDONLY | UNTRUSTED), "rb") as file:
+            value = json.loads(file.read(MAX_JSON_BYTES))
     except (FileNotFoundError, ValueError):
+        return None
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
         return None
     return value if isinstance(value, dict) else None
 
@@ -661,7 +669,7 @@ def read_json(path: str) -> dict[str, Any] | None:
 def write_json(path: str, value: dict[str, Any], size: int = 0, durable: bool = True) -> None:
     """Replace the file in one move. Padded to `size`, so that it fits where that many bytes were set aside."""
     scratch = path + ".tmp"
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | UNTRUSTED, 0o644)
     with os.fdopen(descriptor, "wb") as file:
         file.write(json.dumps(value).encode().ljust(size))
         file.truncate()

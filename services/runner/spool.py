@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 
 from services.core.observations import Gap
 from services.core.records import Record
-from services.runner.shim import hold, read_json, write_json
+from services.runner.shim import UNTRUSTED, hold, read_json, write_json
 
 
 class ExitReason(StrEnum):
@@ -195,7 +195,7 @@ def take(lock: Path) -> bool:
 def is_held(lock: Path) -> bool:
     """Whether a living process holds the lock. Works across containers that share the directory."""
     try:
-        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(lock, os.O_RDONLY | UNTRUSTED)
     except FileNotFoundError:
         return False
     try:

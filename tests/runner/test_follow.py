@@ -1,13 +1,15 @@
 """Deciding when to ship, and the digest of a log that is read in pieces."""
 
 import hashlib
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from services.core.observations import Gap
 from services.runner.follow import Digest, LogFile, is_due, with_missing_tail
-from services.runner.spool import ExitReason, ExitRecord
+from services.runner.spool import ExitReason, ExitRecord, Spool
 
 
 @pytest.mark.parametrize(
@@ -58,3 +60,19 @@ def test_a_log_shorter_than_reported_has_a_gap_at_its_end() -> None:
     assert with_missing_tail(record, 100) == record
     shorter = with_missing_tail(record, 60)
     assert (shorter.bytes, shorter.gaps) == (60, (Gap(offset=60, bytes=40),))
+
+
+def test_a_link_in_the_logs_place_leads_nowhere(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_bytes(b"secret")
+    (tmp_path / "log").symlink_to(token)
+    log = LogFile(tmp_path / "log")
+    assert (log.size(), log.read(0, 100)) == (0, b"")
+
+
+@pytest.mark.parametrize("put", [lambda path, token: path.symlink_to(token), lambda path, _: os.mkfifo(path)])
+def test_links_and_pipes_among_the_reports_are_none(tmp_path: Path, put: Callable[[Path, Path], None]) -> None:
+    token = tmp_path / "token"
+    token.write_text('{"exit_code": 0}')
+    put(tmp_path / "exit.json", token)
+    assert Spool(tmp_path).exit() is None
