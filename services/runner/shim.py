@@ -652,8 +652,8 @@ def complain(text: str) -> None:
 
 
 def read_json(path: str) -> dict[str, Any] | None:
-    """The object in the file; None if there is no file or no object in it. A link, which the program may have put there, is
-    no file, and a pipe an empty one."""
+    """The object in the file; None if there is no file or no object in it. A link leads nowhere: the program may have put
+    it there."""
     try:
         with open(os.open(path, os.O_RDONLY | UNTRUSTED), "rb") as file:
             value = json.loads(file.read(MAX_JSON_BYTES))
