@@ -103,7 +103,9 @@ def test_one_that_is_cancelled_while_it_waits_makes_way_for_the_next(limited: Co
     reconciler = limited.reconciler
     first = submit(limited, 5)
     reconciler.reconcile_all()
-    second, third = submit(limited, 8), submit(limited, 3)
+    second = submit(limited, 8)
+    reconciler.reconcile_all()
+    third = submit(limited, 3)
     reconciler.reconcile_all()
     assert submitted(limited) == [first]
 
