@@ -652,7 +652,7 @@ def complain(text: str) -> None:
 
 
 def read_json(path: str) -> dict[str, Any] | None:
-    """The object in the file; None if there is no file or no object in it. A link, the program's work, leads nowhere."""
+    """The object in the file; None if there is no file or no object in it. A link counts as no file."""
     try:
         with open(os.open(path, os.O_RDONLY | UNTRUSTED), "rb") as file:
             value = json.loads(file.read(MAX_JSON_BYTES))
