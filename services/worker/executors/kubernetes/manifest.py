@@ -36,7 +36,7 @@ USER = 10001
 
 # What is left of the grace period once the program is dead belongs to the sidecar, which ships the rest of the log and
 # the outputs, and leaves as soon as that is done.
-DRAIN_SECONDS = 3600
+DRAIN_SECONDS = 600
 # How long the shim waits for the sidecar's leave to start, while an API is being rolled out or a network comes up.
 CLAIM_SECONDS = 300
 # The shim ends the program at its deadline. The kubelet's own clock also counts the pulling of images and the laying of
