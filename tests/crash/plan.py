@@ -57,7 +57,10 @@ class Plan:
 
     def note_redis(self, pid: int) -> None:
         """Say which process redis-server is now."""
-        (self.directory / "redis.pid").write_text(str(pid))
+        # In one move: a process at its last boundary may be reading it.
+        scratch = self.directory / "redis.pid.new"
+        scratch.write_text(str(pid))
+        scratch.replace(self.directory / "redis.pid")
 
     def has_happened(self, fault: Fault) -> bool:
         """Whether the fault's boundary was reached often enough."""
