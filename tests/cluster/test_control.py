@@ -19,7 +19,7 @@ from services.worker.executors.kubernetes.manifest import PodTerms
 from services.worker.executors.kubernetes.metrics import Metrics
 from services.worker.executors.kubernetes.valves import Limits
 from tests.cluster.admin import RUNNER_IMAGE, SHELL_IMAGE
-from tests.cluster.world import KubernetesWorld, wait_until
+from tests.cluster.world import SMALL, KubernetesWorld, wait_until
 from tests.runner.ingest import TOKEN
 from tests.worker.executors.contract import ENDLESS, until, until_over, until_said, until_settled
 
@@ -41,7 +41,7 @@ from services.worker.executors.kubernetes.manifest import PodTerms
 from services.worker.executors.kubernetes.metrics import Metrics
 from services.worker.executors.kubernetes.valves import Limits
 
-kubeconfig, namespace, runner, shell, attempt, run, url, token, script, boundary = sys.argv[1:]
+kubeconfig, namespace, runner, shell, attempt, run, url, token, script, boundary, nodes = sys.argv[1:]
 faults.install(lambda name: name == boundary and os.kill(os.getpid(), signal.SIGKILL))
 metrics = Metrics()
 cluster = connect(Path(kubeconfig), namespace, metrics.requests)
@@ -51,26 +51,33 @@ executor.start()
 executor.submit(AttemptSpec(
     attempt=attempt, run=run, step="train", number=1, tenant="acme", command=("sh", "-c", script), snapshot=EMPTY,
     deadline_seconds=300, grace_seconds=5, api_url=url, token=SecretStr(token), pool="local",
-    resources=Resources(cpu=0.02, memory=96 << 20),
+    resources=Resources(cpu=0.02, memory=96 << 20, nodes=int(nodes)),
 ))
 """
 
 
-@pytest.mark.parametrize("boundary", ["executor.job_created", "executor.secret_created"])
-def test_a_controller_killed_while_it_submits_is_continued_by_the_next(world: KubernetesWorld, boundary: str) -> None:
-    spec = world.spec("echo ran")
+@pytest.mark.parametrize(
+    ("boundary", "nodes"),
+    [("executor.job_created", 1), ("executor.secret_created", 1), ("executor.service_created", 2)],
+)
+def test_a_controller_killed_while_it_submits_is_continued_by_the_next(
+    world: KubernetesWorld, boundary: str, nodes: int
+) -> None:
+    spec = world.spec("echo ran", resources=SMALL.model_copy(update={"nodes": nodes}))
     assert submit_from_another_process(world, spec, boundary) == -signal.SIGKILL
     seen = until(world, spec.attempt, lambda seen: seen.phase is not Phase.ABSENT)
     assert not seen.tended or boundary == "executor.secret_created"
     world.executor.submit(spec)
-    assert until_settled(world, spec.attempt).log == b"ran\n"
-    assert len(world.admin.pods(world.namespace, spec.attempt)) == 1
+    ranks = [spec.attempt] if nodes == 1 else [f"{spec.attempt}.{rank}" for rank in range(nodes)]
+    assert [until_settled(world, rank).log for rank in ranks] == [b"ran\n"] * nodes
+    assert len(world.admin.pods(world.namespace, spec.attempt)) == nodes
 
 
 def submit_from_another_process(world: KubernetesWorld, spec: AttemptSpec, boundary: str) -> int:
     """Submit from a process that is killed when it reaches `boundary`."""
     places = [str(world.kubeconfig), world.namespace, RUNNER_IMAGE, SHELL_IMAGE]
     work = [spec.attempt, spec.run, spec.api_url, TOKEN, spec.command[2], boundary]
+    work.append(str(spec.resources.nodes))
     command = [sys.executable, "-c", SUBMITTER, *places, *work]
     return subprocess.run(command, env={"PYTHONPATH": REPOSITORY}, timeout=60).returncode
 

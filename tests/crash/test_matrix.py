@@ -155,6 +155,7 @@ def test_a_worker_that_dies_settling_what_another_left_is_settled_too(fleet_of: 
 ELSEWHERE = {
     "executor.job_created": "tests/cluster/test_control.py",
     "executor.secret_created": "tests/cluster/test_control.py",
+    "executor.service_created": "tests/cluster/test_control.py",
     "api.command_taken": "tests/worker/shells/test_sandbox_deaths.py",
     "api.outcome_recorded": "tests/worker/shells/test_sandbox_deaths.py",
     "runner.command_laid": "tests/worker/shells/test_sandbox_deaths.py",
