@@ -146,7 +146,7 @@ def _ports(before: dict[str, object], wishes: Wishes) -> Ports:
         api = wishes.port
     else:
         api = next((port for port in (_number(before.get("api")), DEFAULT_PORT) if port and _is_free(port)), 0)
-    fresh = _free_ports(3)
+    fresh = free_ports(3)
     last_redis = _number(before.get("redis"))
     redis = last_redis if last_redis and _is_free(last_redis) else fresh[1]
     return Ports(api=api or fresh[0], redis=redis, scripted=fresh[2] if wishes.scripted else 0)
@@ -156,7 +156,8 @@ def _number(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
     probes = [socket.create_server((HOST, 0)) for _ in range(count)]
     try:
         return [int(probe.getsockname()[1]) for probe in probes]

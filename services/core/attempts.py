@@ -7,6 +7,7 @@ set in which every write here looks its attempt up, so nothing of an attempt tha
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import chain, islice
 
 from services.core.errors import BadRequest, CohortError
 from services.core.keys import CONTROLLER_CHANNEL, Keys, rank_id, run_channel, run_of_attempt, split_rank
@@ -19,7 +20,7 @@ from services.core.observations import (
     Sample,
     Warned,
 )
-from services.core.records import FileRef, Record
+from services.core.records import Attempt, FileRef, Record
 from services.core.redis import Client, answered, run_script
 
 MAX_METRICS = 100_000
@@ -91,7 +92,20 @@ class AttemptStore:
 
     def records(self, attempt: str, nodes: int) -> list[AttemptRecord]:
         """What is known of each rank of the attempt, which runs on so many nodes."""
-        return [self.record(rank_id(attempt, rank)) for rank in range(nodes)]
+        return self._records([rank_id(attempt, rank) for rank in range(nodes)])
+
+    def records_of(self, attempts: Sequence[Attempt]) -> list[list[AttemptRecord]]:
+        """The same of several attempts of one run, asked for at once."""
+        names = [[rank_id(one.id, rank) for rank in range(one.resources.nodes)] for one in attempts]
+        found = iter(self._records(list(chain.from_iterable(names))))
+        return [list(islice(found, len(ranks))) for ranks in names]
+
+    @answered
+    def _records(self, names: Sequence[str]) -> list[AttemptRecord]:
+        with self._client.pipeline(transaction=False) as asked:
+            for name in names:
+                asked.hgetall(self._keys.attempt(name))
+            return [_record(name, fields) for name, fields in zip(names, asked.execute(), strict=True)]
 
     @answered
     def metrics(self, attempt: str, start: int = 0, limit: int = 1_000) -> list[Metric]:

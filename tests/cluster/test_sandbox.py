@@ -32,6 +32,7 @@ from tests.api.server import serving
 from tests.cluster.admin import Admin, wait_until
 from tests.cluster.world import KubernetesWorld
 from tests.worker.bench import Bench
+from tests.worker.controller.conftest import go_round
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
@@ -58,7 +59,7 @@ class Rounds:
 
     def _work(self) -> None:
         while not self._stopped.wait(0.2):
-            self._reconciler.reconcile_all()
+            go_round(self._reconciler)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from services.worker.controller.archive import Archivist
 from services.worker.controller.attempts import Reconciler, Terms
 from services.worker.controller.leader import Leadership
 from services.worker.controller.loop import Controller
+from services.worker.controller.news import News
 from services.worker.executors.chosen import executor_of
 
 
@@ -65,8 +66,9 @@ def build(settings: ControllerSettings) -> Controller:
     leadership = Leadership(client, "controller", uuid4().hex, settings.leader_seconds)
     if settings.controller_metrics_port:
         start_http_server(settings.controller_metrics_port, registry=registry)
-    archivist = Archivist(store, ledger, logs, artifacts)
-    return Controller(store, leadership, reconciler, archivist, hints, settings.sweep_seconds)
+    archivist, news = Archivist(store, ledger, logs, artifacts), News()
+    executor.watch(news.tell)
+    return Controller(store, leadership, reconciler, archivist, hints, news, settings.sweep_seconds)
 
 
 if __name__ == "__main__":

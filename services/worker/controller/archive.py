@@ -5,6 +5,7 @@ The logs of its attempts are put together into one object each at the same time.
 
 import gzip
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import structlog
@@ -30,9 +31,10 @@ class Archivist:
     logs: LogStore
     artifacts: ArtifactStore
 
-    def archive_all(self) -> None:
-        """Archive every run that ended and was not archived yet."""
+    def round(self) -> Iterator[None]:
+        """Archive every run that ended and was not archived yet, one a step."""
         for run in self.store.ended():
+            yield
             try:
                 self.archive(run)
             except StoreUnavailable:

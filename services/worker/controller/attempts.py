@@ -5,7 +5,7 @@ it is tried again without a word to the agent, until that has failed too often.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -72,38 +72,55 @@ class Reconciler:
     def _quotas(self) -> Quotas:
         return Quotas(GpuHolds(self.store.client), self.terms.pools.quota, self.attempts, self.executor)
 
-    def reconcile_all(self) -> None:
-        """Look at every live attempt once."""
-        attempts = [found for name in self.attempts.live() if (found := self.reconcile(name))]
-        self._clearing.clear()
-        self._quotas.sweep()
-        publish(PoolStates(self.store.client), self.terms.pools, self.executor, attempts)
+    def round(self) -> Iterator[None]:
+        """Look at every live attempt once, and at what else there is; in small pieces, one a step."""
+        found: list[Attempt] = []
+        for run, names in _by_run(self.attempts.live()).items():
+            found += self.reconcile(run, names)
+            yield
+        live = frozenset(self.attempts.live())
+        yield from self._clearing.round(live)
+        self._quotas.sweep(live)
+        yield
+        publish(PoolStates(self.store.client), self.terms.pools, self.executor, found)
 
-    def reconcile(self, attempt_name: str) -> Attempt | None:
-        """Do what one attempt needs now; it as it was found. Raises `StoreUnavailable` and nothing else."""
-        run = run_of_attempt(attempt_name)
+    def reconcile(self, run: str, names: Collection[str] | None = None) -> list[Attempt]:
+        """Do what these attempts of a run need now, all its live ones unless named. Returns those that were live.
+        Raises `StoreUnavailable` and nothing else."""
         try:
             state = self.store.state(run)
-            attempt = _live(state, attempt_name)
-            if attempt is None:
-                return None
-            seen = self.executor.inspect(attempt_name)
-            records = self.attempts.records(attempt_name, attempt.resources.nodes)
+            live = [attempt for attempt in state.live_attempts() if names is None or attempt.id in names]
+            for attempt, records in zip(live, self.attempts.records_of(live), strict=True):
+                if self._reconcile(state, attempt, records):
+                    # Money that the end of one gave back, or its retry holds, counts for the next.
+                    state = self.store.state(run)
+            return live
+        except RunNotFound:
+            log.warning("run_not_known", run=run)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            # The edge of one run: whatever is wrong with it must not keep the others waiting.
+            log.exception("run_not_reconciled", run=run)
+        return []
+
+    def _reconcile(self, state: RunState, attempt: Attempt, records: Sequence[AttemptRecord]) -> bool:
+        """Do what one attempt needs now. Whether it is over then."""
+        try:
+            seen = self.executor.inspect(attempt.id)
             record = ranks.as_one(records, seen)
             action = do.decide(state, attempt, record, seen, time.time(), self.terms.finish_seconds)
             seen, action = self._within_quota(state, attempt, seen, action)
             self._carry_out(state, attempt, records, seen, action)
-            if not isinstance(action, do.Close):
-                self._record_progress(state, attempt, seen)
-            return attempt
-        except RunNotFound:
-            log.error("attempt_without_run", attempt=attempt_name)
+            if isinstance(action, do.Close):
+                return True
+            self._record_progress(state, attempt, seen)
         except StoreUnavailable:
             raise
         except Exception:
-            # The edge of one attempt: whatever is wrong with it must not keep the others waiting.
-            log.exception("reconcile_failed", attempt=attempt_name)
-        return None
+            # The edge of one attempt, likewise.
+            log.exception("reconcile_failed", attempt=attempt.id)
+        return False
 
     def _within_quota(
         self, state: RunState, attempt: Attempt, seen: Observed, action: do.Action
@@ -242,6 +259,13 @@ class Reconciler:
             outputs=ranks.outputs(records),
             checkpoint=record.checkpoint,
         )
+
+
+def _by_run(attempts: Iterable[str]) -> Mapping[str, Collection[str]]:
+    found: dict[str, list[str]] = {}
+    for attempt in attempts:
+        found.setdefault(run_of_attempt(attempt), []).append(attempt)
+    return found
 
 
 def _live(state: RunState, attempt_name: str) -> Attempt | None:

@@ -5,6 +5,7 @@ grace: whoever points a controller at the wrong store should have time to notice
 """
 
 import time
+from collections.abc import Collection, Iterator
 from enum import Enum, auto
 
 import structlog
@@ -33,7 +34,7 @@ def fate_of(seen: Observed, record: AttemptRecord, unknown_seconds: float | None
     is_unknown = unknown_seconds is not None
     if unknown_seconds is not None and unknown_seconds < grace_seconds:
         return Fate.LEAVE
-    if seen.phase is Phase.UNKNOWN:
+    if seen.phase in {Phase.UNKNOWN, Phase.ABSENT}:
         return Fate.LEAVE
     if not seen.phase.is_over:
         return Fate.CANCEL
@@ -51,22 +52,28 @@ class Clearing:
         self._grace_seconds = grace_seconds
         self._unknown_since: dict[str, float] = {}
 
-    def clear(self) -> None:
-        """One look. Raises `StoreUnavailable`."""
-        leftovers = [seen for seen in self._executor.list() if not self._attempts.is_live(seen.attempt)]
-        unknown = {seen.attempt for seen in leftovers if not self._has_run(seen.attempt)}
+    def round(self, live: Collection[str]) -> Iterator[None]:
+        """One look at everything, an execution a step. `live`: the attempts known to be counted on, as of late. Raises
+        `StoreUnavailable`."""
+        there = [name for name in self._executor.list() if name not in live]
+        leftovers = [name for name in there if not self._attempts.is_live(name)]
+        unknown = {name for name in leftovers if not self._has_run(name)}
         now = time.monotonic()
         self._unknown_since = {name: self._unknown_since.get(name, now) for name in unknown}
-        for seen in leftovers:
-            since = self._unknown_since.get(seen.attempt)
-            record = as_one(self._attempts.records(seen.attempt, self._nodes(seen.attempt)), seen)
-            match fate_of(seen, record, None if since is None else now - since, self._grace_seconds):
-                case Fate.CANCEL:
-                    self._executor.cancel(seen.attempt)
-                case Fate.FORGET:
-                    self._forget(seen.attempt)
-                case Fate.LEAVE:
-                    pass
+        for name in leftovers:
+            self._settle(name, None if name not in unknown else now - self._unknown_since[name])
+            yield
+
+    def _settle(self, attempt: str, unknown_seconds: float | None) -> None:
+        seen = self._executor.inspect(attempt)
+        record = as_one(self._attempts.records(attempt, self._nodes(attempt)), seen)
+        match fate_of(seen, record, unknown_seconds, self._grace_seconds):
+            case Fate.CANCEL:
+                self._executor.cancel(attempt)
+            case Fate.FORGET:
+                self._forget(attempt)
+            case Fate.LEAVE:
+                pass
 
     def _nodes(self, attempt: str) -> int:
         try:

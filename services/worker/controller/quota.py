@@ -1,5 +1,6 @@
 """GPU quotas: no attempt is submitted before its tenant has room for it, and none gives its room back while it runs."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import structlog
@@ -45,14 +46,15 @@ class Quotas:
         self._holds.note(tenant, attempt.id, gpus)
         self._noted.add(attempt.id)
 
-    def sweep(self) -> None:
-        """Give back what attempts held that are over, once nothing of them keeps a GPU from others.
+    def sweep(self, live: Collection[str]) -> None:
+        """Give back what attempts held that are over, once nothing of them keeps a GPU from others. `live`: those known
+        not to be over, as of late.
 
         Only of tenants that wanted GPUs of late: what is left over for others stands in nobody's way.
         """
         for tenant in self._tenants:
             for attempt in (*self._holds.held(tenant), *self._holds.waiting(tenant)):
-                if not self._attempts.is_live(attempt) and self._is_gone(attempt):
+                if attempt not in live and not self._attempts.is_live(attempt) and self._is_gone(attempt):
                     self._holds.release(tenant, attempt)
                     self._noted.discard(attempt)
 

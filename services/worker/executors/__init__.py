@@ -4,7 +4,7 @@ An executor starts, watches and ends attempts by name. It retries nothing, judge
 own: what it knows, it reads from the world (the Job, the process group) each time it is asked.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -121,8 +121,13 @@ class Executor(Protocol):
         over or absent stays as it is, one not yet started never will be."""
         ...
 
-    def list(self) -> Sequence[Observed]:
-        """Every attempt this executor's world knows of."""
+    def list(self) -> Sequence[str]:
+        """The name of every attempt this executor's world knows of."""
+        ...
+
+    def watch(self, told: Callable[[str], None]) -> None:
+        """Have `told` called, on any thread, with the name of an attempt to which something has happened that no runner
+        announces. A hint: it may come late, twice or never."""
         ...
 
     def rooms(self) -> Sequence[Room]:

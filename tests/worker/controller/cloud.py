@@ -1,6 +1,6 @@
 """A data centre that does what the test says. The local executor, which is real, has tests of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from services.core.observations import FinishReport
@@ -48,8 +48,11 @@ class Cloud:
     def cancel(self, attempt: str) -> None:
         self.cancelled.append(attempt)
 
-    def list(self) -> Sequence[Observed]:
-        return list(self.world.values())
+    def list(self) -> Sequence[str]:
+        return list(self.world)
+
+    def watch(self, told: Callable[[str], None]) -> None:
+        raise AssertionError("the tests tell the controller themselves")
 
     def rooms(self) -> Sequence[Room]:
         return self.has_room

@@ -78,6 +78,12 @@ class Control:
         return [event.event_type for event in self.store.events(run)]
 
 
+def go_round(part: Reconciler | Archivist) -> None:
+    """Have it look at everything once."""
+    for _ in part.round():
+        pass
+
+
 @pytest.fixture
 def control(store: RunStore, client: Client, keys: Keys, artifacts: ArtifactStore) -> Control:
     return Control(store, AttemptStore(client, keys), LogStore(client, keys, artifacts), Ledger(client), artifacts)

@@ -7,7 +7,7 @@ from pathlib import Path
 from services.core import events as ev
 from services.core.lifecycle import Reason, Status
 from tests.core.submitted import close_attempt
-from tests.worker.controller.conftest import Control
+from tests.worker.controller.conftest import Control, go_round
 
 
 def ended(control: Control, run: str = "") -> str:
@@ -26,7 +26,7 @@ def test_the_archive_is_the_log(control: Control) -> None:
     control.write(run, *(ev.AssistantChunk(content=f"piece {number}") for number in range(1_500)))
     ended(control, run)
 
-    control.archivist.archive_all()
+    go_round(control.archivist)
 
     events = []
     while batch := control.store.events(run, after=len(events)):
@@ -40,11 +40,11 @@ def test_the_archive_is_the_log(control: Control) -> None:
 
 def test_a_run_is_archived_once_it_is_over_and_once_only(control: Control) -> None:
     run = control.accept()
-    control.archivist.archive_all()
+    go_round(control.archivist)
     assert control.artifacts.list_named("archive/") == []
 
     ended(control, run)
-    control.archivist.archive_all()
+    go_round(control.archivist)
 
     assert control.store.ended() == []
     before = control.artifacts.get_named(f"archive/{run}/events.jsonl.gz")
@@ -61,7 +61,7 @@ def test_the_logs_of_its_attempts_stay_readable(control: Control) -> None:
     close_attempt(control.store, attempt)
     ended(control, run)
 
-    control.archivist.archive_all()
+    go_round(control.archivist)
 
     assert b"".join(control.logs.stream(attempt)) == lines
     assert archived(control, run)[-1]["event_type"] == "status_changed"
@@ -78,6 +78,6 @@ def test_a_run_that_cannot_be_archived_keeps_no_other_waiting(control: Control, 
     [path] = tmp_path.glob(f"artifacts/cas/*/{digest}")
     path.unlink()
 
-    control.archivist.archive_all()
+    go_round(control.archivist)
 
     assert control.store.ended() == [broken]

@@ -17,7 +17,7 @@ from services.core.taxonomy import Failure, Owner
 from services.core.tokens import BadToken, check
 from services.worker.executors import Phase, Room
 from tests.worker.controller.cloud import exit_record
-from tests.worker.controller.conftest import Control
+from tests.worker.controller.conftest import Control, go_round
 
 
 def finish(control: Control, attempt: str, exit_code: int = 0, **fields: object) -> None:
@@ -44,7 +44,7 @@ def test_a_wanted_attempt_is_submitted_with_all_it_needs(control: Control) -> No
     data = control.submit(run, "data")
     control.attempts.claim(data, "pod")
     finish(control, data)
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
     control.write(
         run,
         ev.StepSubmitted(
@@ -60,7 +60,7 @@ def test_a_wanted_attempt_is_submitted_with_all_it_needs(control: Control) -> No
         ),
     )
 
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
 
     spec = control.cloud.submitted[-1]
     assert (spec.attempt, spec.run, spec.step, spec.number, spec.tenant) == (f"{run}-train-1", run, "train", 1, "acme")
@@ -76,7 +76,7 @@ def test_an_attempt_that_is_there_is_not_submitted_again(control: Control) -> No
     attempt = control.submit()
 
     for _ in range(3):
-        control.reconciler.reconcile_all()
+        go_round(control.reconciler)
 
     assert [spec.attempt for spec in control.cloud.submitted] == [attempt]
 
@@ -85,7 +85,7 @@ def test_one_that_nobody_tends_is_handed_over_again(control: Control) -> None:
     attempt = control.submit()
     control.cloud.set(attempt, Phase.RUNNING, tended=False)
 
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
 
     assert [spec.attempt for spec in control.cloud.submitted] == [attempt]
 
@@ -98,7 +98,7 @@ def test_what_goes_wrong_with_one_keeps_no_other_waiting(control: Control) -> No
         attempts[2]: KeyError("a bug"),
     }
 
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
 
     assert [spec.attempt for spec in control.cloud.submitted] == [attempts[3]]
 
@@ -108,7 +108,7 @@ def test_a_store_that_is_away_stops_the_round(control: Control) -> None:
     control.cloud.broken = {attempt: StoreUnavailable("away")}
 
     with pytest.raises(StoreUnavailable):
-        control.reconciler.reconcile_all()
+        go_round(control.reconciler)
 
 
 # --- Starting ---------------------------------------------------------------------------------------------------------
@@ -118,12 +118,12 @@ def test_a_start_is_told_once_it_is_claimed(control: Control) -> None:
     attempt = control.submit()
     run = attempt.split("-")[0]
     control.cloud.set(attempt, Phase.RUNNING)
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
     assert "attempt_started" not in control.kinds(run)
 
     control.attempts.claim(attempt, "pod")
     for _ in range(3):
-        control.reconciler.reconcile_all()
+        go_round(control.reconciler)
 
     assert control.kinds(run).count("attempt_started") == 1
     assert control.store.state(run).steps["train"].last.status == "running"
@@ -138,7 +138,7 @@ def test_the_run_is_told_of_each_stage_once(control: Control) -> None:
     full = "0/4 nodes: insufficient nvidia.com/gpu"
     for stage, detail in [(Stage.SCHEDULING, full), (Stage.SCHEDULING, full), (Stage.PULLING, "train:1")]:
         control.cloud.set(attempt, Phase.STARTING, stage=stage, detail=detail)
-        control.reconciler.reconcile_all()
+        go_round(control.reconciler)
 
     assert stages(control, attempt) == [("scheduling", full), ("pulling", "train:1")]
     last = control.store.state(run_of_attempt(attempt)).steps["train"].last
@@ -149,7 +149,7 @@ def test_a_stage_that_comes_again_is_told_again(control: Control) -> None:
     attempt = control.submit()
     for stage in (Stage.QUEUED, Stage.ADMITTED, Stage.QUEUED):
         control.cloud.set(attempt, Phase.STARTING, stage=stage)
-        control.reconciler.reconcile_all()
+        go_round(control.reconciler)
 
     assert [stage for stage, _ in stages(control, attempt)] == ["queued", "admitted", "queued"]
 
@@ -159,7 +159,7 @@ def test_a_diagnosis_is_kept_with_the_attempt_it_ended(control: Control) -> None
     found = Diagnosis(failure=Failure.IMAGE_PULL, owner=Owner.CODE, code="image_not_found", summary="no such image")
     control.cloud.set(attempt, Phase.STARTING, stage=Stage.PULLING, diagnosis=found)
 
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
 
     last = control.store.state(run_of_attempt(attempt)).steps["train"].last
     assert (last.status, last.reason, last.diagnosis, last.stage) == ("failed", "no such image", found, None)
@@ -173,7 +173,7 @@ def test_a_diagnosis_that_is_the_platforms_business_is_not_told_to_the_agent(con
     )
     control.cloud.set(attempt, Phase.LOST, diagnosis=found)
 
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
 
     first, second = control.store.state(run_of_attempt(attempt)).steps["train"].attempts
     assert (first.status, first.diagnosis, second.cause) == ("lost", found, "infrastructure")
@@ -184,7 +184,7 @@ def test_nothing_is_ended_in_a_world_that_cannot_be_seen(control: Control) -> No
     control.cloud.set(attempt, Phase.UNKNOWN)
     control.cloud.set("r00000000000x-train-1", Phase.UNKNOWN)
 
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
 
     assert control.store.state(run_of_attempt(attempt)).steps["train"].last.status == "submitted"
     assert (control.cloud.submitted, control.cloud.cancelled) == ([], [])
@@ -201,7 +201,7 @@ def test_an_end_is_told_with_its_cost_and_wakes_the_run(control: Control) -> Non
     control.attempts.claim(attempt, "pod")
     finish(control, attempt, bytes=0, peaks={"rss_bytes": 7})
 
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
 
     state = control.store.state(run)
     last = state.steps["train"].last
@@ -219,9 +219,9 @@ def test_two_controllers_close_an_attempt_once(control: Control) -> None:
     finish(control, attempt, exit_code=1)
     stale = control.store.state(run)
 
-    control.reconciler.reconcile(attempt)
+    control.reconciler.reconcile(run, [attempt])
     slow = replace(control.reconciler, store=Behind(control.store, stale))
-    slow.reconcile(attempt)
+    slow.reconcile(run, [attempt])
 
     assert control.kinds(run).count("attempt_finished") == 1
     assert control.store.state(run).spend.microdollars == 25_000
@@ -245,7 +245,7 @@ def test_a_reservation_is_settled_at_what_the_attempt_cost(control: Control) -> 
     control.ledger.reserve("acme", f"step:{attempt}", 500_000)
     finish(control, attempt)
 
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
 
     assert control.ledger.account("acme")[:2] == (25_000, 0)
 
@@ -253,11 +253,11 @@ def test_a_reservation_is_settled_at_what_the_attempt_cost(control: Control) -> 
 def test_a_finish_report_that_is_late_is_waited_for(control: Control) -> None:
     attempt = control.submit()
     control.cloud.set(attempt, Phase.FINISHED, exit_record(0, finished=time.time()))
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
     assert control.attempts.live() == [attempt]
 
     control.report(attempt)
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
 
     assert control.attempts.live() == []
 
@@ -268,7 +268,7 @@ def test_one_that_never_comes_leaves_a_gap_on_record(control: Control) -> None:
     control.logs.append(attempt, 0, b"12345")
     control.cloud.set(attempt, Phase.FINISHED, exit_record(0, bytes=12), tended=False)
 
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
 
     last = control.store.state(run).steps["train"].last
     assert (last.status, last.log_bytes, last.log_complete, last.gap_bytes) == ("succeeded", 5, False, 7)
@@ -282,7 +282,7 @@ def test_outputs_are_what_the_report_says(control: Control) -> None:
     control.report(attempt, outputs=[{"path": "model.pkl", "sha256": "a" * 64, "size": 3}])
     control.cloud.set(attempt, Phase.FINISHED, exit_record(0))
 
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
 
     assert [file.path for file in control.store.state(run).steps["train"].last.outputs] == ["model.pkl"]
 
@@ -297,7 +297,7 @@ def test_a_lost_attempt_is_tried_again_without_a_word_to_the_agent(control: Cont
     control.write(run, ev.Parked(wait=Wait(kind="steps", steps=("train",))))
     lose(control, attempt)
 
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
 
     state = control.store.state(run)
     assert state.status is Status.WAITING
@@ -318,7 +318,7 @@ def test_after_three_retries_the_loss_is_the_agents_to_know(control: Control) ->
     for _ in range(4):
         [live] = control.attempts.live()
         lose(control, live)
-        control.reconciler.reconcile_all()
+        go_round(control.reconciler)
 
     state = control.store.state(run)
     assert [one.status for one in state.steps["train"].attempts] == ["lost"] * 4
@@ -331,11 +331,11 @@ def test_an_agent_that_submits_again_gets_the_platforms_retries_again(control: C
     control.submit(run)
     for _ in range(4):
         lose(control, control.attempts.live()[0])
-        control.reconciler.reconcile_all()
+        go_round(control.reconciler)
     control.submit(run, number=5)
     lose(control, f"{run}-train-5")
 
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
 
     assert control.store.state(run).steps["train"].last.cause == "infrastructure"
 
@@ -346,7 +346,7 @@ def test_a_loss_nobody_minds_is_not_tried_again(control: Control) -> None:
     control.move(run, Status.CANCELLING, reason=Reason.CANCELLED_BY_USER)
     lose(control, attempt)
 
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
 
     assert [one.status for one in control.store.state(run).steps["train"].attempts] == ["lost"]
     assert control.hints.heard == [run]
@@ -356,7 +356,7 @@ def test_a_retry_reserves_its_money(control: Control) -> None:
     run = control.accept(limits=Limits(dollars=1.0))
     lose(control, control.submit(run))
 
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
 
     # A minute at a dollar an hour.
     assert control.store.state(run).spend.reserved_microdollars == 16_667
@@ -370,7 +370,7 @@ def test_a_retry_that_cannot_be_paid_is_the_agents_to_know(control: Control, who
         control.ledger.set_cap("acme", 0.001)
     lose(control, control.submit(run))
 
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
 
     assert [one.status for one in control.store.state(run).steps["train"].attempts] == ["lost"]
     assert control.hints.heard == [run]
@@ -382,8 +382,8 @@ def test_a_lost_attempt_is_tried_again_from_the_checkpoint_it_left(control: Cont
     control.attempts.add_checkpoint(attempt, 3, "c3")
     lose(control, attempt)
 
-    control.reconciler.reconcile_all()
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
+    go_round(control.reconciler)
 
     lost, again = control.store.state(run).steps["train"].attempts
     assert (lost.checkpoint, again.restores) == ("c3", "c3")
@@ -398,12 +398,12 @@ def test_a_cancelled_step_is_cancelled_and_then_closed(control: Control) -> None
     attempt = control.submit(run)
     control.cloud.set(attempt, Phase.RUNNING)
     control.write(run, ev.StepCancelRequested(step="train"))
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
     assert control.cloud.cancelled == [attempt]
 
     control.report(attempt, exit_code=143, reason="cancelled")
     control.cloud.set(attempt, Phase.FINISHED, exit_record(143, "cancelled", signal=15))
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
 
     last = control.store.state(run).steps["train"].last
     assert (last.status, last.exit_code) == ("cancelled", 143)
@@ -414,7 +414,7 @@ def test_an_attempt_of_a_cancelled_run_that_never_started_is_closed(control: Con
     attempt = control.submit(run)
     control.move(run, Status.CANCELLING, reason=Reason.CANCELLED_BY_USER)
 
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
 
     assert control.store.state(run).steps["train"].last.status == "cancelled"
     assert (control.cloud.submitted, control.hints.heard) == ([], [run])
@@ -427,7 +427,7 @@ def test_an_attempt_of_a_cancelled_run_that_never_started_is_closed(control: Con
 def test_what_the_cloud_runs_for_nobody_is_ended(control: Control) -> None:
     control.cloud.set("r00000000gone-train-1", Phase.RUNNING)
 
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
 
     assert control.cloud.cancelled == ["r00000000gone-train-1"]
 
@@ -436,11 +436,11 @@ def test_what_is_still_shipping_is_forgotten_later(control: Control) -> None:
     attempt = control.submit()
     finish(control, attempt)
     control.cloud.busy = {attempt}
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
     assert control.cloud.removed == []
 
     control.cloud.busy = set()
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
 
     assert control.cloud.removed == [attempt]
 
@@ -455,7 +455,7 @@ def test_each_round_tells_what_the_pools_hold(control: Control) -> None:
     control.cloud.has_room = [Room(name="local", nodes=3, cores=24.0)]
 
     for _ in range(2):
-        control.reconciler.reconcile_all()
+        go_round(control.reconciler)
 
     published = PoolStates(control.store.client).newest()
     assert published is not None
@@ -466,6 +466,6 @@ def test_a_pool_that_cannot_be_read_keeps_nobody_waiting(control: Control) -> No
     control.cloud.has_room = [None]  # type: ignore[list-item]
     attempt = control.submit()
 
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
 
     assert [spec.attempt for spec in control.cloud.submitted] == [attempt]

@@ -9,11 +9,12 @@ from services.core import keys as key_names
 from services.core.lifecycle import Status
 from services.core.redis import Client, connect
 from services.worker.controller.leader import Leadership
-from services.worker.controller.loop import Controller
-from services.worker.executors import Phase
+from services.worker.controller.loop import Controller, NotLeading
+from services.worker.controller.news import News
+from services.worker.executors import AttemptSpec, Phase
 from tests.core.submitted import accept_run
 from tests.servers import RedisServer, wait_until
-from tests.worker.controller.cloud import exit_record
+from tests.worker.controller.cloud import Cloud, exit_record
 from tests.worker.controller.conftest import Control
 
 
@@ -28,6 +29,7 @@ def controller(control: Control, name: str = "one", pause: float = 30.0, lead: f
         control.reconciler,
         control.archivist,
         control.hints,
+        News(),
         pause,
     )
 
@@ -140,6 +142,35 @@ def test_an_announcement_makes_an_early_round(control: Control, running: Running
     control.report(attempt)
 
     wait_until(lambda: control.attempts.live() == [], 10)
+
+
+def test_news_that_comes_during_a_round_goes_before_the_rest_of_it(control: Control) -> None:
+    class Telling(Cloud):
+        def submit(self, spec: AttemptSpec) -> None:
+            super().submit(spec)
+            one.news.tell(last)
+
+    control.cloud = Telling()
+    one = controller(control)
+    for _ in range(5):
+        control.submit()
+    first, *others, last = control.attempts.live()
+
+    one.once()
+
+    assert [spec.attempt for spec in control.cloud.submitted] == [first, last, *others]
+
+
+def test_who_does_not_lead_does_nothing_and_forgets_what_came(control: Control) -> None:
+    assert leadership(control.store.client, "other").hold()
+    one = controller(control)
+    one.news.tell(control.submit())
+
+    with pytest.raises(NotLeading):
+        one.once()
+
+    assert control.cloud.submitted == []
+    assert one.news.take() == {}
 
 
 @pytest.mark.parametrize("error", [KeyError("a bug"), OSError("disk full")])

@@ -16,7 +16,7 @@ from services.worker.controller.attempts import Reconciler
 from services.worker.controller.quota import shortage_text
 from services.worker.executors import Phase
 from tests.worker.controller.cloud import exit_record
-from tests.worker.controller.conftest import Control
+from tests.worker.controller.conftest import Control, go_round
 
 POOLS = Pools(pools=(Pool(name="gpu", gpus_per_node=8, nodes=4),), quota=GpuQuota(gpus=8, tenants={"free": 0}))
 
@@ -47,9 +47,9 @@ def end(control: Control, attempt: str, **fields: bool) -> None:
 def test_what_the_quota_has_no_room_for_waits_and_is_told_so(limited: Control) -> None:
     reconciler = limited.reconciler
     first = submit(limited, 2, nodes=3)
-    reconciler.reconcile_all()
+    go_round(reconciler)
     second = submit(limited, 3)
-    reconciler.reconcile_all()
+    go_round(reconciler)
 
     assert submitted(limited) == [first]
     waiting = attempt_of(limited, second)
@@ -60,19 +60,19 @@ def test_what_the_quota_has_no_room_for_waits_and_is_told_so(limited: Control) -
 def test_it_goes_on_by_itself_when_the_cluster_has_the_gpus_back(limited: Control) -> None:
     reconciler = limited.reconciler
     first = submit(limited, 6)
-    reconciler.reconcile_all()
+    go_round(reconciler)
     second = submit(limited, 6)
     end(limited, first, lingers=True)
     limited.cloud.busy.add(first)
     for _ in range(2):
-        reconciler.reconcile_all()
+        go_round(reconciler)
     assert attempt_of(limited, first).status == "succeeded"
     assert submitted(limited) == [first]
 
     limited.cloud.set(first, Phase.FINISHED, exit_record())
     limited.cloud.busy.clear()
     for _ in range(2):
-        reconciler.reconcile_all()
+        go_round(reconciler)
 
     assert submitted(limited) == [first, second]
     assert GpuHolds(limited.store.client).held("acme") == {second: 6}
@@ -81,14 +81,14 @@ def test_it_goes_on_by_itself_when_the_cluster_has_the_gpus_back(limited: Contro
 def test_waiting_for_quota_wakes_no_model(limited: Control) -> None:
     reconciler = limited.reconciler
     submit(limited, 8)
-    reconciler.reconcile_all()
+    go_round(reconciler)
     run = limited.accept()
     submit(limited, 8, run=run)
     limited.move(run, Status.WAITING, reason=Reason.WAITING_FOR_STEPS)
     limited.write(run, ev.Parked(wait=Wait(kind="steps", steps=("train",))))
 
     for _ in range(3):
-        reconciler.reconcile_all()
+        go_round(reconciler)
 
     state = limited.store.state(run)
     assert state.status is Status.WAITING
@@ -102,16 +102,16 @@ def test_waiting_for_quota_wakes_no_model(limited: Control) -> None:
 def test_one_that_is_cancelled_while_it_waits_makes_way_for_the_next(limited: Control) -> None:
     reconciler = limited.reconciler
     first = submit(limited, 5)
-    reconciler.reconcile_all()
+    go_round(reconciler)
     second = submit(limited, 8)
-    reconciler.reconcile_all()
+    go_round(reconciler)
     third = submit(limited, 3)
-    reconciler.reconcile_all()
+    go_round(reconciler)
     assert submitted(limited) == [first]
 
     limited.write(run_of_attempt(second), ev.StepCancelRequested(step="train"))
     for _ in range(2):
-        reconciler.reconcile_all()
+        go_round(reconciler)
 
     assert attempt_of(limited, second).status == "cancelled"
     assert submitted(limited) == [first, third]
@@ -122,7 +122,7 @@ def test_steps_without_gpus_and_installs_without_a_quota_wait_for_nothing(contro
     for terms, gpus in ((replace(control.terms, pools=POOLS), 0), (unlimited, 8)):
         control.terms = terms
         attempts = [submit(control, gpus) for _ in range(3)]
-        control.reconciler.reconcile_all()
+        go_round(control.reconciler)
         assert set(attempts) <= set(submitted(control))
     assert GpuHolds(control.store.client).held("acme") == {}
 
@@ -130,24 +130,24 @@ def test_steps_without_gpus_and_installs_without_a_quota_wait_for_nothing(contro
 def test_what_ran_before_there_was_a_quota_counts(limited: Control) -> None:
     running = submit(limited, 8)
     limited.cloud.set(running, Phase.RUNNING)
-    limited.reconciler.reconcile_all()
+    go_round(limited.reconciler)
     assert GpuHolds(limited.store.client).held("acme") == {running: 8}
 
     submit(limited, 1)
-    limited.reconciler.reconcile_all()
+    go_round(limited.reconciler)
 
     assert submitted(limited) == []
 
 
 def test_a_controller_that_comes_after_finds_what_is_held(limited: Control) -> None:
     first = submit(limited, 8)
-    limited.reconciler.reconcile_all()
+    go_round(limited.reconciler)
     second = submit(limited, 8)
-    limited.reconciler.reconcile_all()
+    go_round(limited.reconciler)
     end(limited, first)
 
     for _ in range(3):
-        limited.reconciler.reconcile_all()
+        go_round(limited.reconciler)
 
     assert submitted(limited) == [first, second]
 
@@ -155,12 +155,12 @@ def test_a_controller_that_comes_after_finds_what_is_held(limited: Control) -> N
 def test_a_cluster_that_is_not_seen_gives_nothing_back(limited: Control) -> None:
     reconciler: Reconciler = limited.reconciler
     first = submit(limited, 8)
-    reconciler.reconcile_all()
+    go_round(reconciler)
     end(limited, first, lingers=True)
     limited.cloud.busy.add(first)
-    reconciler.reconcile_all()
+    go_round(reconciler)
     limited.cloud.set(first, Phase.UNKNOWN)
-    reconciler.reconcile_all()
+    go_round(reconciler)
     assert GpuHolds(limited.store.client).held("acme") == {first: 8}
 
 

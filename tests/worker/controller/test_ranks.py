@@ -11,7 +11,7 @@ from services.runner.spool import ExitReason
 from services.worker.controller.ranks import as_one, outputs
 from services.worker.executors import Observed, Phase
 from tests.worker.controller.cloud import exit_record, report
-from tests.worker.controller.conftest import Control
+from tests.worker.controller.conftest import Control, go_round
 
 LOSS = Diagnosis(
     failure=Failure.STOPPED,
@@ -43,10 +43,10 @@ def test_a_start_is_told_once_every_rank_is_claimed(control: Control, nodes: int
     attempt = control.submit(nodes=nodes)
     control.cloud.set(attempt, Phase.RUNNING)
     for rank in range(nodes):
-        control.reconciler.reconcile_all()
+        go_round(control.reconciler)
         assert last(control, attempt).status == "submitted"
         control.attempts.claim(rank_id(attempt, rank), f"pod-{rank}")
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
     assert last(control, attempt).status == "running"
     assert control.kinds(run_of_attempt(attempt)).count("attempt_started") == 1
 
@@ -63,11 +63,11 @@ def test_it_closes_when_all_ranks_have_reported_with_the_end_of_the_one_that_fai
     for rank in (0, *range(2, nodes)):
         # Those that have not reported are waited for as long as their runners speak.
         control.attempts.claim(rank_id(attempt, rank), f"pod-{rank}")
-        control.reconciler.reconcile_all()
+        go_round(control.reconciler)
         assert last(control, attempt).is_live
         say_end(control, attempt, rank, 143, reason="signalled", signal=15)
 
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
 
     closed = last(control, attempt)
     assert (closed.status, closed.exit_code, closed.rank, closed.reason) == ("failed", 3, 1, "rank 1: exit code 3")
@@ -83,7 +83,7 @@ def test_a_log_that_one_rank_could_not_send_whole_makes_the_attempts_incomplete(
     control.attempts.finish(rank_id(attempt, 1), said, log_complete=False)
     control.cloud.set(attempt, Phase.FINISHED, exit_record(0, bytes=10), rank=0)
 
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
 
     closed = last(control, attempt)
     assert (closed.status, closed.log_complete) == ("succeeded", False)
@@ -98,7 +98,7 @@ def test_a_lost_rank_fences_the_others_and_the_whole_attempt_is_tried_again(cont
     for rank in range(2):
         say_end(control, attempt, rank, None, reason="shim_lost")
 
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
 
     state = control.store.state(run_of_attempt(attempt))
     first, second = state.steps["train"].attempts
@@ -112,7 +112,7 @@ def test_a_lost_rank_of_which_nothing_was_heard_ends_the_attempt_though_others_a
     control.attempts.claim(attempt, "pod-0")
     control.cloud.set(attempt, Phase.RUNNING, rank=1, diagnosis=LOSS)
 
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
 
     assert last(control, attempt).status == "lost"
 
@@ -124,7 +124,7 @@ def test_what_is_left_of_it_is_forgotten_once_every_log_is_whole(control: Contro
         say_end(control, attempt, rank)
     control.cloud.set(attempt, Phase.FINISHED, exit_record(0, bytes=10), rank=0)
     for _ in range(2):
-        control.reconciler.reconcile_all()
+        go_round(control.reconciler)
     assert control.cloud.removed == [attempt]
 
 
@@ -150,7 +150,7 @@ def test_every_ranks_log_is_put_together_in_the_archive(control: Control) -> Non
         log(control, attempt, rank, b"12345")
         say_end(control, attempt, rank)
     control.cloud.set(attempt, Phase.FINISHED, exit_record(0, ExitReason.EXITED, bytes=10), rank=0)
-    control.reconciler.reconcile_all()
+    go_round(control.reconciler)
     assert isinstance(last(control, attempt), Attempt)
 
     control.archivist.archive(run)

@@ -6,7 +6,7 @@ executors may die and be replaced at any line, and two of them at once make no s
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import structlog
@@ -132,7 +132,11 @@ class KubernetesExecutor:
             # Asked again in the next round.
             log.warning("cancel_not_sent", attempt=attempt, why=str(error))
 
-    def list(self) -> Sequence[Observed]:
+    def watch(self, told: Callable[[str], None]) -> None:
+        """See `Executor`. Every change of a Job or a pod is told."""
+        self._namespace.tell(told)
+
+    def list(self) -> Sequence[str]:
         """See `Executor`. Also sends the removals since the last call."""
         self._flush()
         self._metrics.blind_seconds.set(self._namespace.blind_seconds)
@@ -144,8 +148,7 @@ class KubernetesExecutor:
         with self._lock:
             self._going &= there
             self._has_token &= there
-            shown = sorted(there - self._going)
-        return [self._look(attempt) for attempt in shown]
+            return sorted(there - self._going)
 
     def rooms(self) -> Sequence[Room]:
         """See `Executor`. Nothing, where the nodes cannot be seen."""

@@ -4,7 +4,7 @@ Beside them the cluster's nodes, where we may see them.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from services.worker.executors.kubernetes.client import EVENTS, JOBS, NODES, PODS, Cluster, Json
@@ -27,6 +27,11 @@ class Namespace:
         self._events = Watched(cluster, EVENTS, "", trim_event, _about)
         self._nodes = Watched(cluster, NODES, "", trim_node, _name)
         self._patient_until = 0.0
+
+    def tell(self, told: Callable[[str], None]) -> None:
+        """Have `told` called with the attempt of every Job and pod that changes."""
+        self.jobs.tell(told)
+        self.pods.tell(told)
 
     def start(self) -> None:
         self._patient_until = time.monotonic() + _SYNC_SECONDS

@@ -1,7 +1,7 @@
 """One kind of object of the namespace, kept current: list once, watch from there, list again every few minutes.
 
-A watch may miss things or go silent, so the list is the truth and the watch only makes it early. Nobody is called back:
-readers look at what is there now, whenever they look.
+A watch may miss things or go silent, so the list is the truth and the watch only makes it early. Who is told of a
+change is told nothing but where: readers look at what is there now, whenever they look.
 """
 
 import random
@@ -52,6 +52,7 @@ class Watched:
         self._trim = trim
         self._group = group
         self._keeps_gone = keeps_gone
+        self._told: Callable[[str], None] = _to_nobody
         self._lock = threading.Lock()
         self._groups: dict[str, dict[str, Kept]] = {}
         self._synced = threading.Event()
@@ -59,6 +60,10 @@ class Watched:
         self._blind_since: float | None = time.monotonic()
         self._stream: Stream | None = None
         self._thread = threading.Thread(target=self._run, name=f"watch-{kind[1]}", daemon=True)
+
+    def tell(self, told: Callable[[str], None]) -> None:
+        """Have `told` called, on the watch's thread, with the group of every object that changes from now on."""
+        self._told = told
 
     def start(self) -> None:
         self._thread.start()
@@ -158,30 +163,35 @@ class Watched:
     def _apply(self, change: str, body: Json) -> None:
         match change:
             case "ADDED" | "MODIFIED":
-                self._keep(body)
+                self._told(self._keep(body))
             case "DELETED":
-                self._drop(self._trim(body))
+                self._told(self._drop(self._trim(body)))
             case _:
                 # A bookmark: nothing but a newer version.
                 return
 
-    def _keep(self, body: Json) -> None:
+    def _keep(self, body: Json) -> str:
+        """Take an object in. Returns its group."""
         trimmed = self._trim(body)
+        name = self._group(trimmed)
         with self._lock:
-            group = self._groups.setdefault(self._group(trimmed), {})
+            group = self._groups.setdefault(name, {})
             before = group.get(trimmed["metadata"]["uid"])
             if before is None or not (before.is_gone or _is_older(trimmed, before.body)):
                 group[trimmed["metadata"]["uid"]] = Kept(trimmed, time.monotonic())
+        return name
 
-    def _drop(self, body: Json) -> None:
+    def _drop(self, body: Json) -> str:
+        """Note that an object is gone. Returns its group."""
+        name, uid = self._group(body), body["metadata"]["uid"]
         with self._lock:
-            name, uid = self._group(body), body["metadata"]["uid"]
             group = self._groups.setdefault(name, {})
             group.pop(uid, None)
             if self._keeps_gone:
                 group[uid] = Kept(body, time.monotonic(), is_gone=True)
             elif not group:
                 del self._groups[name]
+        return name
 
     def _replace(self, objects: list[Json], asked: float) -> None:
         """Take a list as the truth, but for what arrived after it was asked for."""
@@ -191,6 +201,10 @@ class Watched:
         for kept in self.all():
             if not (kept.is_gone or kept.body["metadata"]["uid"] in listed or kept.arrived >= asked):
                 self._drop(kept.body)
+
+
+def _to_nobody(_group: str) -> None:
+    """Nobody has asked to be told."""
 
 
 def _is_older(body: Json, than: Json) -> bool:

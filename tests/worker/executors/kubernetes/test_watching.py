@@ -1,7 +1,7 @@
 """What is kept of a namespace: the list is the truth, the watch only makes it early."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -65,9 +65,16 @@ def running() -> Iterator[list[Watched]]:
         watched.stop()
 
 
-def watch(running: list[Watched], lists: list[Any], watches: list[Any], keeps_gone: bool = False) -> Watched:
+def watch(
+    running: list[Watched],
+    lists: list[Any],
+    watches: list[Any],
+    keeps_gone: bool = False,
+    told: Callable[[str], None] = lambda _: None,
+) -> Watched:
     answers: Any = Answers(lists, watches)
     watched = Watched(answers, JOBS, "", lambda one: one, lambda one: str(one["metadata"]["name"]), keeps_gone)
+    watched.tell(told)
     watched.answers = answers  # type: ignore[attr-defined]
     watched.start()
     running.append(watched)
@@ -81,6 +88,13 @@ def test_changes_after_the_list_are_taken_in_and_the_watch_goes_on_from_the_last
     wait_until(lambda: watched.of("b") and watched.of("b")[0].body.get("new"))
     assert watched.groups() == {"b"}
     assert watched.answers.watched_from == ["100", "150"]  # type: ignore[attr-defined]
+
+
+def test_who_asked_is_told_where_something_changed_once_it_can_be_seen(running: list[Watched]) -> None:
+    told: list[str] = []
+    changes = [("MODIFIED", body("a", 101)), ("ADDED", body("b", 102)), ("BOOKMARK", body("", 150))]
+    watch(running, [[body("a", 1)]], [[*changes, ("DELETED", body("b", 151))]], told=told.append)
+    wait_until(lambda: told == ["a", "b", "b"])
 
 
 def test_what_expired_is_listed_again_and_what_was_missed_is_gone(running: list[Watched]) -> None:

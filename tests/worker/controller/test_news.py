@@ -1,0 +1,42 @@
+"""What was announced is there once, whatever it was announced as."""
+
+import threading
+import time
+
+import pytest
+
+from services.worker.controller.news import EVERY_ATTEMPT, News
+
+
+@pytest.mark.parametrize(
+    ("told", "taken"),
+    [
+        ([], {}),
+        (["rone"], {"rone": EVERY_ATTEMPT}),
+        (["rone-train-1"], {"rone": {"rone-train-1"}}),
+        (["rone-train-1", "rone-train-1.3", "rone-train-1.0"], {"rone": {"rone-train-1"}}),
+        (["rone-train-1", "rone-eval-model-2"], {"rone": {"rone-train-1", "rone-eval-model-2"}}),
+        (["rone-train-1", "rone"], {"rone": EVERY_ATTEMPT}),
+        (["rone", "rone-train-1"], {"rone": EVERY_ATTEMPT}),
+        (["rtwo-train-1", "rone"], {"rtwo": {"rtwo-train-1"}, "rone": EVERY_ATTEMPT}),
+    ],
+)
+def test_what_was_told_is_taken_once(told: list[str], taken: dict[str, set[str] | None]) -> None:
+    news = News()
+    for name in told:
+        news.tell(name)
+    assert news.take() == taken
+    assert news.take() == {}
+
+
+def test_who_waits_is_woken_by_news_and_by_nothing_else() -> None:
+    news = News()
+    news.wait(0.01)
+    assert news.take() == {}
+    teller = threading.Timer(0.05, news.tell, ["rone"])
+    teller.start()
+    began = time.monotonic()
+    news.wait(60)
+    assert time.monotonic() - began < 30
+    assert news.take() == {"rone": EVERY_ATTEMPT}
+    teller.join()
