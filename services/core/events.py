@@ -185,6 +185,7 @@ class StepSubmitted(EventData):
     reserved_microdollars: int = 0
     cause: Literal["agent", "infrastructure"] = "agent"
     restores: str = ""
+    secrets: tuple[str, ...] = ()
 
     _read_older = model_validator(mode="before")(with_resources)
 

@@ -206,6 +206,7 @@ def _submitted(data: ev.StepSubmitted, time: float) -> Attempt:
         price_per_hour=data.price_per_hour,
         cause=data.cause,
         restores=data.restores,
+        secrets=data.secrets,
         submitted=time,
     )
 

@@ -19,6 +19,7 @@ from services.core.quantities import Bytes, Cores
 from services.core.records import MICRODOLLARS, Attempt
 from services.core.resources import Resources
 from services.core.settings import SharedSettings
+from services.core.step_secrets import StepSecret
 
 LOCAL = "local"
 POOL_NAME = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"
@@ -118,16 +119,17 @@ class Pools(_Entry):
     pools: tuple[Pool, ...] = Field(min_length=1, max_length=200)
     images: ImagePolicy = ImagePolicy()
     quota: GpuQuota = GpuQuota()
+    secrets: tuple[StepSecret, ...] = Field((), max_length=200, description="What steps may ask for by name.")
     runs_images: bool = Field(True, exclude=True)
 
-    @field_validator("pools")
+    @field_validator("pools", "secrets")
     @classmethod
-    def _check_names(cls, pools: tuple[Pool, ...]) -> tuple[Pool, ...]:
-        names = [pool.name for pool in pools]
+    def _check_names(cls, entries: tuple[Pool | StepSecret, ...]) -> tuple[Pool | StepSecret, ...]:
+        names = [entry.name for entry in entries]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"two pools are named {name}; a pool's name is its own")
-        return pools
+                raise ValueError(f"two of them are named {name}; a name is of one alone")
+        return entries
 
     @classmethod
     def load(cls, path: Path) -> "Pools":
@@ -174,6 +176,10 @@ class Pools(_Entry):
         """The pool of that name, if there is one (any more)."""
         return next((pool for pool in self.pools if pool.name == name), None)
 
+    def secret(self, name: str) -> StepSecret | None:
+        """The secret of that name, if there is one (any more)."""
+        return next((secret for secret in self.secrets if secret.name == name), None)
+
     def price_of(self, attempt: Attempt) -> float:
         """Dollars an hour of the attempt. One of before there were pools costs what the first pool does."""
         price = attempt.price_per_hour if attempt.pool else self.pools[0].price_per_hour
@@ -183,6 +189,9 @@ class Pools(_Entry):
 def microdollars(price_per_hour: float, resources: Resources, seconds: float) -> int:
     """What so many seconds on a pool with this price cost."""
     return round(price_per_hour * resources.units * seconds / 3600 * MICRODOLLARS)
+
+
+_KINDS: tuple[type[BaseModel], ...] = (Pool, Toleration, GpuQuota, ImagePolicy, StepSecret, Pools)
 
 
 class _Loader(yaml.SafeLoader):
@@ -200,7 +209,7 @@ def _complaint(error: Any) -> str:
     """One of pydantic's errors in words; a key that is nearly one of ours is told which."""
     if error["type"] != "extra_forbidden":
         return str(error["msg"]).removeprefix("Value error, ")
-    known = [name for kind in (Pool, Toleration, GpuQuota, ImagePolicy, Pools) for name in kind.model_fields]
+    known = [name for kind in _KINDS for name in kind.model_fields]
     near = get_close_matches(str(error["loc"][-1]), known, 1)
     return f"no such key{f'; do you mean {near[0]}?' if near else ''}"
 

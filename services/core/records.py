@@ -92,6 +92,7 @@ class Attempt(Record):
     """One execution of a step. `stage` and `detail` say where it stands while it lives, since `progressed`.
 
     `restores` is the snapshot that its checkpoint directory begins with, `checkpoint` the newest it left; '' is none.
+    `secrets` are the names of those its program gets.
 
     `price_per_hour` is in dollars, of one GPU of `pool` (of one pod where the pool has none). An attempt without a pool
     is of before there were any. `rank` is the rank whose end this is, of one on several nodes.
@@ -128,6 +129,7 @@ class Attempt(Record):
     outputs: tuple[FileRef, ...] = ()
     restores: str = ""
     checkpoint: str = ""
+    secrets: tuple[str, ...] = ()
 
     _read_older = model_validator(mode="before")(with_resources)
 

@@ -32,8 +32,17 @@ def messages(system: str, state: RunState, files: Sequence[str], talk: Sequence[
     ]
 
 
-def pools_text(pools: Pools, tenant: str) -> str:
-    """The pools that a step may name, for the system prompt; '' where there is nothing to choose."""
+def choices_text(pools: Pools, tenant: str) -> str:
+    """What a step may name, for the system prompt: pools and secrets; '' where there is nothing to choose."""
+    return _pools_text(pools, tenant) + _secrets_text(pools, tenant)
+
+
+def _secrets_text(pools: Pools, tenant: str) -> str:
+    found = [f"{one.name} (as ${one.env})" for one in pools.secrets if one.is_for(tenant)] if pools.runs_images else []
+    return f"Secrets that a step's program can be given: {', '.join(found)}. Never print one.\n" if found else ""
+
+
+def _pools_text(pools: Pools, tenant: str) -> str:
     if all(pool.name == LOCAL for pool in pools.pools):
         return ""
     more = len(pools.pools) - _MOST_POOLS

@@ -116,8 +116,8 @@ class ModelTurn:
     def _messages(self, session: Session) -> list[Message]:
         paths = [entry.path for entry in self.workspace.list(session.state.input_snapshot)]
         system = files("services.worker.prompts").joinpath("system.md").read_text()
-        pools = conv.pools_text(self.pools, session.state.tenant)
-        return conv.messages(f"{system}\n{pools}" if pools else system, session.state, paths, session.talk)
+        choices = conv.choices_text(self.pools, session.state.tenant)
+        return conv.messages(f"{system}\n{choices}" if choices else system, session.state, paths, session.talk)
 
     def _reservation(self, state: RunState, messages: list[Message]) -> int | WindUp:
         price = self.model.price(state.model)

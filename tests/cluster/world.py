@@ -47,12 +47,16 @@ class KubernetesWorld:
         self.executor = self.another_executor(self.metrics)
 
     def another_executor(
-        self, metrics: Metrics | None = None, limits: Limits | None = None, **terms: Any
+        self,
+        metrics: Metrics | None = None,
+        limits: Limits | None = None,
+        pools: Pools | None = None,
+        **terms: Any,
     ) -> KubernetesExecutor:
         metrics = metrics or Metrics()
         executor = KubernetesExecutor(
             connect(self.kubeconfig, self.namespace, metrics.requests),
-            Pools.local(),
+            pools or Pools.local(),
             PodTerms(**{"runner_image": RUNNER_IMAGE, "image": SHELL_IMAGE, "disk_bytes": 2 << 30, **terms}),
             limits or Limits(),
             metrics,

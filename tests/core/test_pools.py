@@ -26,6 +26,8 @@ pools:
     images: ["ghcr.io/acme/*"]
 images: {digest: required}
 quota: {gpus: 8, tenants: {research: 32}}
+secrets:
+  - {name: hub, env: HF_TOKEN, secret: hf-token, key: token, tenants: [research]}
 """
 
 
@@ -40,10 +42,20 @@ def test_a_file_says_what_pools_there_are(tmp_path: Path) -> None:
     assert (gpu.gpu_memory, gpu.gpus_per_node, gpu.nodes, gpu.queue) == (40 * 2**30, 8, 4, "gpus")
     assert gpu.tolerations[0].toleration_seconds == 60
     assert (pools.quota.of("research"), pools.quota.of("acme"), pools.images.digest) == (32, 8, "required")
+    assert pools.secret("hub") == pools.secrets[0]
+    assert (pools.secrets[0].secret, pools.secrets[0].tenants) == ("hf-token", ("research",))
+    assert pools.secret("lab") is None
 
 
 def pool(**fields: Any) -> dict[str, Any]:
     return {"pools": [{"name": "a", **fields}]}
+
+
+SECRET = {"name": "hub", "env": "HF_TOKEN", "secret": "hf-token", "key": "token"}
+
+
+def secrets(**fields: str) -> dict[str, Any]:
+    return {**pool(), "secrets": [SECRET | fields]}
 
 
 @pytest.mark.parametrize(
@@ -51,7 +63,7 @@ def pool(**fields: Any) -> dict[str, Any]:
     [
         (pool(gpu_per_node=3), "pools.0.gpu_per_node", "no such key; do you mean gpus_per_node?"),
         (pool(colour="red"), "pools.0.colour", "no such key"),
-        ({"pools": [{"name": "a"}, {"name": "b"}, {"name": "a"}]}, "pools", "two pools are named a"),
+        ({"pools": [{"name": "a"}, {"name": "b"}, {"name": "a"}]}, "pools", "two of them are named a"),
         (pool(price_per_hour=-1), "pools.0.price_per_hour", "greater than or equal to 0"),
         (pool(price_per_hour=float("nan")), "pools.0.price_per_hour", "greater than or equal to 0|finite number"),
         (pool(name="A_1"), "pools.0.name", "should match pattern"),
@@ -70,6 +82,11 @@ def pool(**fields: Any) -> dict[str, Any]:
         ({"pool": []}, "pools", "required"),
         ({**pool(), "quota": {"gpus": -1}}, "quota.gpus", "greater than or equal to 0"),
         ({**pool(), "quota": {"tenants": {"acme": -1}}}, "quota.tenants", "acme: a tenant cannot hold -1 GPUs"),
+        (secrets(env="COHORT_KEY"), "secrets.0.env", "COHORT_KEY is Cohort's own"),
+        (secrets(env="HF-TOKEN"), "secrets.0.env", "should match pattern"),
+        (secrets(secret="HF_Token"), "secrets.0.secret", "should match pattern"),
+        (secrets(tenant="a"), "secrets.0.tenant", "do you mean tenants?"),
+        ({**pool(), "secrets": [SECRET, SECRET]}, "secrets", "two of them are named hub"),
         ({**pool(), "images": {"digest": "yes"}}, "images.digest", "required"),
         ({**pool(), "runs_images": False}, "pools", "mapping"),
         ([], "pools", "mapping"),

@@ -9,17 +9,18 @@ import pytest
 from services.core.needs import Needs
 from services.core.pools import GpuQuota, Pool, Pools
 from services.core.records import Limits
+from services.core.step_secrets import StepSecret
 from services.core.store import Talk
 from services.worker.conversation import (
     NOTE,
     arguments_of,
     call_arguments,
+    choices_text,
     goal_text,
     has_said,
     has_unread,
     is_text_only,
     messages,
-    pools_text,
     reply_message,
     user_message,
 )
@@ -210,7 +211,7 @@ def test_the_goal_tells_what_a_step_gets_and_which_pools_there_are_for_it() -> N
 
 
 def test_without_a_pools_file_nothing_is_said_of_pools() -> None:
-    assert pools_text(Pools.local(2.0), "acme") == ""
+    assert choices_text(Pools.local(2.0), "acme") == ""
 
 
 def test_the_agent_is_told_what_it_can_choose_from_and_what_it_costs() -> None:
@@ -230,7 +231,7 @@ def test_the_agent_is_told_what_it_can_choose_from_and_what_it_costs() -> None:
         ),
         quota=GpuQuota(gpus=8, tenants={"research": 32}),
     )
-    assert pools_text(pools, "research").splitlines() == [
+    assert choices_text(pools, "research").splitlines() == [
         "Pools that steps can run on; a step that names none goes to the cheapest that fits:",
         "- cpu: no GPUs, up to 16 cores and 64Gi for a step, $0.50 an hour",
         "- a100-spot: 8 GPUs a node (NVIDIA A100, 40Gi each), 4 nodes at most, $1.25 an hour for each GPU; spot: may "
@@ -240,10 +241,23 @@ def test_the_agent_is_told_what_it_can_choose_from_and_what_it_costs() -> None:
     ]
 
 
+def test_the_agent_is_told_which_secrets_its_steps_may_have() -> None:
+    secrets = (
+        StepSecret(name="hub", env="HF_TOKEN", secret="hf", key="token"),
+        StepSecret(name="lab", env="LAB_TOKEN", secret="lab", key="token", tenants=("research",)),
+    )
+    pools = Pools(pools=(Pool(name="local"),), secrets=secrets)
+    assert choices_text(pools, "acme") == (
+        "Secrets that a step's program can be given: hub (as $HF_TOKEN). Never print one.\n"
+    )
+    assert "lab (as $LAB_TOKEN)" in choices_text(pools, "research")
+    assert choices_text(pools.model_copy(update={"runs_images": False}), "research") == ""
+
+
 def test_very_many_pools_are_not_all_told() -> None:
     product = "x" * 100
     pools = Pools(pools=tuple(Pool(name=f"p{n}", gpus_per_node=8, gpu_product=product, spot=True) for n in range(200)))
-    text = pools_text(pools, "acme")
+    text = choices_text(pools, "acme")
     assert "- p29: " in text and "- p30: " not in text
     assert "- … and 170 more\n" in text
     assert len(text) < 10_000

@@ -178,6 +178,7 @@ class Reconciler:
             grace_seconds=self.terms.grace_seconds,
             memory_bytes=attempt.memory_bytes,
             restores=attempt.restores,
+            secrets=attempt.secrets,
             resources=attempt.resources,
             pool=attempt.pool,
             has_another_pool=has_another_pool(state.steps[step], attempt, self.terms.pools),

@@ -44,6 +44,7 @@ def retry_of(state: RunState, attempt: Attempt, finished: ev.AttemptFinished, po
         reserved_microdollars=cost,
         cause="infrastructure",
         restores=finished.checkpoint or attempt.restores,
+        secrets=attempt.secrets,
     )
 
 

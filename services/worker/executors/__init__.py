@@ -33,7 +33,8 @@ class AttemptSpec:
     """One execution of a step.
 
     `attempt` is its DNS-safe id, `snapshot` the workspace it runs on, `inputs` the outputs of earlier steps by step
-    name, `restores` the snapshot its checkpoint directory begins with ('' for none). `deadline_seconds` counts from the
+    name, `restores` the snapshot its checkpoint directory begins with ('' for none), `secrets` the names of those its
+    program gets. `deadline_seconds` counts from the
     program's start, `grace_seconds` from SIGTERM to SIGKILL. `memory_bytes` is for the whole attempt where the executor
     can bound that, else for each process. `pool` is the one chosen for `resources`; with `has_another_pool` the attempt
     is given up where that stays full for some minutes, and made again in another.
@@ -54,6 +55,7 @@ class AttemptSpec:
     inputs: Mapping[str, Sequence[FileRef]] = field(default_factory=dict)
     memory_bytes: int | None = None
     restores: str = ""
+    secrets: tuple[str, ...] = ()
     resources: Resources = field(default_factory=Resources)
     pool: str = ""
     has_another_pool: bool = False

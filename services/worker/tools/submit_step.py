@@ -14,6 +14,7 @@ from services.core.quantities import Bytes, Cores
 from services.core.records import MICRODOLLARS, RunState
 from services.core.resources import Resources
 from services.core.sandboxes import SANDBOX
+from services.core.step_secrets import refused
 from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool, ToolError
 
 _MEMORY = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(Ki|Mi|Gi|K|M|G)?B?", re.IGNORECASE)
@@ -37,7 +38,7 @@ class SubmitStep(Parameters):
     pool: list[str] = Field([], max_length=20, description="Pools to try, in this order; none: the cheapest.")
     image: str = Field("", max_length=500, description="Container image; the install's own unless told.")
     env: dict[str, str] = Field({}, description="Further environment variables.")
-
+    secrets: list[str] = Field([], max_length=20, description="Names of secrets that the program gets as variables.")
     resume: bool = Field(False, description="Begin with the step's newest checkpoint in $COHORT_CHECKPOINT_DIR.")
 
     @field_validator("env")
@@ -74,6 +75,7 @@ class SubmitStep(Parameters):
 def _run(call: Call, wanted: SubmitStep) -> Result:
     state = call.state
     _check(state, wanted)
+    _check_secrets(call.desk.pools, state.tenant, wanted)
     step = state.steps.get(wanted.name)
     attempt_number = len(step.attempts) + 1 if step else 1
     attempt = attempt_id(state.run, wanted.name, attempt_number)
@@ -96,6 +98,7 @@ def _run(call: Call, wanted: SubmitStep) -> Result:
         price_per_hour=pool.price_per_hour,
         reserved_microdollars=cost,
         restores=step.checkpoint if step and wanted.resume else "",
+        secrets=tuple(wanted.secrets),
     )
     where = "" if pool.name == LOCAL else f" to pool {pool.name}"
     text = f"submitted attempt {attempt_number} of step {wanted.name}{where}; wait_for_steps tells how it ends"
@@ -115,6 +118,14 @@ def _check(state: RunState, wanted: SubmitStep) -> None:
     for name in wanted.uses:
         if name not in state.steps or not any(a.status == "succeeded" for a in state.steps[name].attempts):
             raise ToolError(f"uses: no attempt of step {name!r} has succeeded, so there are no outputs to use")
+
+
+def _check_secrets(pools: Pools, tenant: str, wanted: SubmitStep) -> None:
+    if wanted.secrets and not pools.runs_images:
+        raise ToolError("secrets: steps run as programs of this machine here, and get none; leave them out")
+    why = refused(pools.secrets, tenant, wanted.secrets, list(wanted.env))
+    if why:
+        raise ToolError(f"secrets: {why}")
 
 
 def _resources(wanted: SubmitStep, goal: Needs) -> Resources:

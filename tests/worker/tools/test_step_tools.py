@@ -374,6 +374,10 @@ POOLS = Pools.read(
         ],
         "images": {"digest": "required"},
         "quota": {"gpus": 8, "tenants": {"research": 16}},
+        "secrets": [
+            {"name": "hub", "env": "HF_TOKEN", "secret": "hf", "key": "token"},
+            {"name": "lab", "env": "LAB", "secret": "lab", "key": "token", "tenants": ["research"]},
+        ],
     }
 )
 
@@ -393,6 +397,20 @@ def test_a_step_goes_to_the_pool_it_fits_and_reserves_what_that_costs(pooled: Be
     assert (attempt.pool, attempt.price_per_hour) == ("a100", 1.0)
     assert attempt.resources == Resources(gpus=4, gpu_memory=40 * 2**30, cpu=0.5, nodes=2, shm=2**30)
     assert pooled.desk.ledger.account("acme")[:2] == (0, 8_000_000)
+
+
+def test_a_step_has_the_secrets_it_names_and_its_tenant_may_have(pooled: Bench) -> None:
+    pooled.use("submit_step", name="train", command="true", secrets=["hub"])
+    assert pooled.state.steps["train"].last.secrets == ("hub",)
+    with pytest.raises(ToolError, match="secrets: there is no secret 'lab' for this step; there are: hub"):
+        pooled.use("submit_step", name="other", command="true", secrets=["lab"])
+    assert "other" not in pooled.state.steps
+
+
+def test_programs_of_this_machine_get_no_secrets(desk: Desk, store: RunStore) -> None:
+    local = Bench(replace(desk, pools=POOLS.model_copy(update={"runs_images": False})), store)
+    with pytest.raises(ToolError, match="get none; leave them out"):
+        local.use("submit_step", name="train", command="true", secrets=["hub"])
 
 
 def test_the_pools_a_step_names_are_tried_in_its_order(pooled: Bench) -> None:

@@ -16,6 +16,7 @@ from services.core.faults import reach
 from services.core.pool_states import Room
 from services.core.pools import Pools
 from services.core.records import Stage
+from services.core.step_secrets import StepSecret
 from services.worker.executors import AttemptBusy, AttemptSpec, Held, Observed, Phase
 from services.worker.executors.kubernetes import manifest
 from services.worker.executors.kubernetes.case import Case
@@ -212,11 +213,12 @@ class KubernetesExecutor:
         if pool is None:
             text = f"there is no pool named {spec.pool!r} any more: put it back into the pools file"
             raise self._put_off.hold(spec.attempt, text)
+        secrets = self._secrets(spec)
         held = self._valves.enter(tenant, self._namespace.in_flight)
         if held is not None:
             raise self._put_off.hold(spec.attempt, held)
         try:
-            body = manifest.job(spec, pool, self._terms)
+            body = manifest.job(spec, pool, self._terms, secrets)
             job = self._cluster.create(JOBS, body)
             self._metrics.created.inc()
             log.info("job_created", attempt=spec.attempt, pool=spec.pool)
@@ -230,6 +232,13 @@ class KubernetesExecutor:
             self._valves.leave(tenant)
         self._namespace.jobs.put(job)
         return job
+
+    def _secrets(self, spec: AttemptSpec) -> Sequence[StepSecret]:
+        secrets = [one for name in spec.secrets if (one := self._pools.secret(name))]
+        if len(secrets) < len(spec.secrets):
+            text = f"not all of the secrets {', '.join(spec.secrets)} are in the pools file any more: put them back"
+            raise self._put_off.hold(spec.attempt, text)
+        return secrets
 
     def _give_token(self, spec: AttemptSpec, job: Json) -> None:
         if spec.attempt in self._has_token or is_finished(job) or cancel_time(job) is not None:

@@ -9,11 +9,12 @@ Job is secret. It meets the `restricted` pod security standard.
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.core.pools import Pool, Toleration
 from services.core.sandboxes import SANDBOX
+from services.core.step_secrets import StepSecret
 from services.worker.executors import AttemptSpec
 from services.worker.executors.environment import launch_environment, program_environment
 from services.worker.executors.kubernetes.carried import HOST, ROOT, SHIM, is_for_loader
@@ -58,8 +59,9 @@ _RANK_VALUE = "$(JOB_COMPLETION_INDEX)"
 _PLACES = {"tmp": "/tmp", "shm": "/dev/shm"}  # noqa: S108, mounts of the pod's own
 
 
-def job(spec: AttemptSpec, pool: Pool, terms: PodTerms) -> Manifest:
-    """The Job of an attempt. Made suspended where the pool has a queue: Kueue lets it start."""
+def job(spec: AttemptSpec, pool: Pool, terms: PodTerms, secrets: Sequence[StepSecret] = ()) -> Manifest:
+    """The Job of an attempt, whose program gets `secrets`. Made suspended where the pool has a queue: Kueue lets it
+    start."""
     labels = {MANAGED_BY: "cohort", RUN: spec.run, STEP: spec.step, ATTEMPT: spec.attempt, TENANT: label(spec.tenant)}
     queue = {QUEUE: pool.queue} if pool.queue else {}
     nodes = spec.resources.nodes
@@ -84,7 +86,7 @@ def job(spec: AttemptSpec, pool: Pool, terms: PodTerms) -> Manifest:
             },
             "template": {
                 "metadata": {"labels": labels, "annotations": _pod_annotations(pool)},
-                "spec": _pod(spec, pool, terms),
+                "spec": _pod(spec, pool, terms, secrets),
             },
         },
     }
@@ -123,6 +125,7 @@ def spec_sha256(spec: AttemptSpec) -> str:
         "inputs": {step: [file.model_dump() for file in files] for step, files in spec.inputs.items()},
         "image": spec.resources.image,
         **({"nodes": spec.resources.nodes} if spec.resources.nodes > 1 else {}),
+        **({"secrets": spec.secrets} if spec.secrets else {}),
     }
     return hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()
 
@@ -145,7 +148,7 @@ def _pod_annotations(pool: Pool) -> Mapping[str, str]:
     return {"karpenter.sh/do-not-disrupt": "true", "cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
 
 
-def _pod(spec: AttemptSpec, pool: Pool, terms: PodTerms) -> Manifest:
+def _pod(spec: AttemptSpec, pool: Pool, terms: PodTerms, secrets: Sequence[StepSecret]) -> Manifest:
     resources = Needs.of(spec, pool, terms)
     grace = math.ceil(spec.grace_seconds) + DRAIN_SECONDS
     return {
@@ -167,7 +170,7 @@ def _pod(spec: AttemptSpec, pool: Pool, terms: PodTerms) -> Manifest:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "initContainers": [_lay(spec, terms), _runner(spec, terms)],
-        "containers": [_main(spec, terms, resources)],
+        "containers": [_main(spec, terms, resources, secrets)],
         "volumes": [
             *({"name": name, "emptyDir": {}} for name in _volumes(spec)),
             {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": str(resources.shm_bytes)}},
@@ -218,7 +221,7 @@ def _ours(name: str, args: list[str], spec: AttemptSpec, terms: PodTerms, volume
     }
 
 
-def _main(spec: AttemptSpec, terms: PodTerms, resources: Needs) -> Manifest:
+def _main(spec: AttemptSpec, terms: PodTerms, resources: Needs, secrets: Sequence[StepSecret]) -> Manifest:
     limits = ["--deadline-seconds", str(spec.deadline_seconds), "--grace-seconds", str(spec.grace_seconds)]
     limits += ["--claim-seconds", str(CLAIM_SECONDS)]
     places = [
@@ -242,7 +245,7 @@ def _main(spec: AttemptSpec, terms: PodTerms, resources: Needs) -> Manifest:
         "image": spec.resources.image or terms.image,
         "command": [*SHIM, *places, *limits, *past_shim, "--", *(_literal(word) for word in command)],
         "workingDir": f"{ROOT}/work",
-        "env": [*_launching(spec), *_variables(seen_by_shim)],
+        "env": [*_launching(spec), *_variables(seen_by_shim), *map(_by_reference, secrets)],
         "resources": resources.as_container(),
         "securityContext": _confined(),
         "terminationMessagePath": _TERMINATION_LOG,
@@ -260,6 +263,10 @@ def _launching(spec: AttemptSpec) -> list[Manifest]:
     environment = launch_environment(spec, _RANK_VALUE if nodes > 1 else "0", address)
     variables = [{"name": name, "value": value} for name, value in environment.items() if name not in spec.env]
     return [_RANK_VARIABLE, *variables] if nodes > 1 else variables
+
+
+def _by_reference(secret: StepSecret) -> Manifest:
+    return {"name": secret.env, "valueFrom": {"secretKeyRef": {"name": secret.secret, "key": secret.key}}}
 
 
 def _confined() -> Manifest:

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from services.core.pools import Pool, Toleration
 from services.core.records import FileRef
 from services.core.resources import Resources
+from services.core.step_secrets import StepSecret
 from services.core.workspace import EMPTY
 from services.worker.executors import AttemptSpec
 from services.worker.executors.kubernetes import manifest
@@ -62,6 +63,20 @@ def pod_of(spec: AttemptSpec, pool: Pool = CPU) -> dict[str, Any]:
 
 def container(pod: dict[str, Any], name: str) -> dict[str, Any]:
     return next(one for one in [*pod["containers"], *pod["initContainers"]] if one["name"] == name)
+
+
+def test_secrets_go_by_reference_and_to_the_program_alone() -> None:
+    secrets = (StepSecret(name="hub", env="HF_TOKEN", secret="hf", key="token"),)
+    spec = replace(SPEC, secrets=("hub",))
+    job = manifest.job(spec, CPU, TERMS, secrets)
+    pod = job["spec"]["template"]["spec"]
+
+    reference = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "token"}}}
+    assert reference in container(pod, "main")["env"]
+    for name in ("lay", "runner"):
+        assert reference not in container(pod, name)["env"]
+    kubernetes_validate.validate(job, MINORS[0], strict=True)
+    assert manifest.spec_sha256(spec) != manifest.spec_sha256(SPEC)
 
 
 @pytest.mark.parametrize("minor", MINORS)
