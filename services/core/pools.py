@@ -5,7 +5,7 @@ published by the controller (`pool_states`).
 """
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -176,9 +176,10 @@ class Pools(_Entry):
         """The pool of that name, if there is one (any more)."""
         return next((pool for pool in self.pools if pool.name == name), None)
 
-    def secret(self, name: str) -> StepSecret | None:
-        """The secret of that name, if there is one (any more)."""
-        return next((secret for secret in self.secrets if secret.name == name), None)
+    def secrets_of(self, names: Sequence[str]) -> list[StepSecret] | None:
+        """The secrets of these names; None if not all of them are there (any more)."""
+        known = {secret.name: secret for secret in self.secrets}
+        return [known[name] for name in names] if known.keys() >= set(names) else None
 
     def price_of(self, attempt: Attempt) -> float:
         """Dollars an hour of the attempt. One of before there were pools costs what the first pool does."""

@@ -42,9 +42,9 @@ def test_a_file_says_what_pools_there_are(tmp_path: Path) -> None:
     assert (gpu.gpu_memory, gpu.gpus_per_node, gpu.nodes, gpu.queue) == (40 * 2**30, 8, 4, "gpus")
     assert gpu.tolerations[0].toleration_seconds == 60
     assert (pools.quota.of("research"), pools.quota.of("acme"), pools.images.digest) == (32, 8, "required")
-    assert pools.secret("hub") == pools.secrets[0]
+    assert pools.secrets_of(["hub"]) == list(pools.secrets)
     assert (pools.secrets[0].secret, pools.secrets[0].tenants) == ("hf-token", ("research",))
-    assert pools.secret("lab") is None
+    assert pools.secrets_of(["hub", "lab"]) is None
 
 
 def pool(**fields: Any) -> dict[str, Any]:

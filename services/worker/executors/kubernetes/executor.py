@@ -4,7 +4,6 @@ An attempt costs two requests, its Job and its Secret; Jobs are deleted many at 
 executors may die and be replaced at any line, and two of them at once make no second Job.
 """
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,7 +15,6 @@ from services.core.faults import reach
 from services.core.pool_states import Room
 from services.core.pools import Pools
 from services.core.records import Stage
-from services.core.step_secrets import StepSecret
 from services.worker.executors import AttemptBusy, AttemptSpec, Held, Observed, Phase
 from services.worker.executors.kubernetes import manifest
 from services.worker.executors.kubernetes.case import Case
@@ -44,6 +42,7 @@ from services.worker.executors.kubernetes.reading import (
     is_pod_over,
     observe,
 )
+from services.worker.executors.kubernetes.removals import Removals
 from services.worker.executors.kubernetes.rooms import rooms_of
 from services.worker.executors.kubernetes.valves import Limits, Valves
 
@@ -51,7 +50,6 @@ log = structlog.get_logger()
 
 _TOLD_AFTER_SECONDS = 30.0
 _LONGEST_NAME = 52
-_MOST_AT_ONCE = 50
 # A cancelled pod whose program should have ended so long ago is taken off its node, whatever it still has to say.
 _FORCE_SECONDS = 120.0
 
@@ -73,17 +71,15 @@ class KubernetesExecutor:
         self._metrics = metrics
         self._valves = Valves(limits, metrics)
         self._namespace = Namespace(cluster)
-        self._lock = threading.Lock()
         self._has_token: set[str] = set()
         self._put_off = PutOff()
-        self._going: set[str] = set()
-        self._unsent: set[str] = set()
+        self._removals = Removals(cluster, metrics)
 
     def start(self) -> None:
         self._namespace.start()
 
     def stop(self) -> None:
-        self._flush()
+        self._removals.send()
         self._namespace.stop()
         self._cluster.close()
 
@@ -92,7 +88,7 @@ class KubernetesExecutor:
         that name does other work."""
         if len(spec.attempt) > _LONGEST_NAME:
             raise BadRequest(f"an attempt's name has at most {_LONGEST_NAME} characters", field="attempt")
-        self._settle_removal(spec.attempt)
+        self._removals.settle(spec.attempt, self._namespace.attempts)
         self._put_off.check(spec.attempt)
         try:
             job = self._namespace.job(spec.attempt) or self._create(spec)
@@ -112,10 +108,7 @@ class KubernetesExecutor:
             # A short silence is nothing to tell of.
             stage = Stage.UNKNOWN if self._namespace.blind_seconds > _TOLD_AFTER_SECONDS else None
             return Observed(attempt, Phase.UNKNOWN, stage=stage, detail="the cluster does not answer")
-        with self._lock:
-            if attempt in self._going:
-                return Observed(attempt, Phase.ABSENT)
-        return self._look(attempt)
+        return Observed(attempt, Phase.ABSENT) if attempt in self._removals else self._look(attempt)
 
     def cancel(self, attempt: str) -> None:
         """See `Executor`. One request ends it at any stage: a suspended Job has no pods, and gets none."""
@@ -139,17 +132,15 @@ class KubernetesExecutor:
 
     def list(self) -> Sequence[str]:
         """See `Executor`. Also sends the removals since the last call."""
-        self._flush()
+        self._removals.send()
         self._metrics.blind_seconds.set(self._namespace.blind_seconds)
         if not self._namespace.is_seen():
             return []
         self._namespace.tidy()
         self._put_off.forget_old()
         there = self._namespace.attempts()
-        with self._lock:
-            self._going &= there
-            self._has_token &= there
-            return sorted(there - self._going)
+        self._has_token &= there
+        return self._removals.staying(there)
 
     def rooms(self) -> Sequence[Room]:
         """See `Executor`. Nothing, where the nodes cannot be seen."""
@@ -164,12 +155,7 @@ class KubernetesExecutor:
         seen = self.inspect(attempt)
         if not seen.phase.is_over or seen.lingers or self._is_shipping(attempt):
             raise AttemptBusy(f"attempt {attempt} is {seen.phase}; cancel it or wait before removing it")
-        with self._lock:
-            self._going.add(attempt)
-            self._unsent.add(attempt)
-            is_full = len(self._unsent) >= _MOST_AT_ONCE
-        if is_full:
-            self._flush()
+        self._removals.add(attempt)
 
     def _look(self, attempt: str) -> Observed:
         """The attempt as what is watched shows it, with where it stands and what is wrong with it."""
@@ -209,11 +195,10 @@ class KubernetesExecutor:
     def _create(self, spec: AttemptSpec) -> Json:
         """Make the Job, or find the one that is there."""
         tenant = manifest.label(spec.tenant)
-        pool = self._pools.named(spec.pool)
-        if pool is None:
-            text = f"there is no pool named {spec.pool!r} any more: put it back into the pools file"
-            raise self._put_off.hold(spec.attempt, text)
-        secrets = self._secrets(spec)
+        pool, secrets = self._pools.named(spec.pool), self._pools.secrets_of(spec.secrets)
+        if pool is None or secrets is None:
+            what = f"pool named {spec.pool!r}" if pool is None else f"secret for each of {', '.join(spec.secrets)}"
+            raise self._put_off.hold(spec.attempt, f"there is no {what} any more: put it back into the pools file")
         held = self._valves.enter(tenant, self._namespace.in_flight)
         if held is not None:
             raise self._put_off.hold(spec.attempt, held)
@@ -232,13 +217,6 @@ class KubernetesExecutor:
             self._valves.leave(tenant)
         self._namespace.jobs.put(job)
         return job
-
-    def _secrets(self, spec: AttemptSpec) -> Sequence[StepSecret]:
-        secrets = [one for name in spec.secrets if (one := self._pools.secret(name))]
-        if len(secrets) < len(spec.secrets):
-            text = f"not all of the secrets {', '.join(spec.secrets)} are in the pools file any more: put them back"
-            raise self._put_off.hold(spec.attempt, text)
-        return secrets
 
     def _give_token(self, spec: AttemptSpec, job: Json) -> None:
         if spec.attempt in self._has_token or is_finished(job) or cancel_time(job) is not None:
@@ -276,32 +254,6 @@ class KubernetesExecutor:
             if time.time() > cancelled_at + grace + _FORCE_SECONDS:
                 self._cluster.delete(PODS, pod["metadata"]["name"], grace=0)
                 log.warning("pod_forced", attempt=attempt)
-
-    def _settle_removal(self, attempt: str) -> None:
-        """A name that was removed is free once the Job is gone from the cluster."""
-        with self._lock:
-            if attempt not in self._going:
-                return
-        self._flush()
-        if attempt in self._namespace.attempts():
-            raise Held("the Job of that name is being deleted")
-        with self._lock:
-            self._going.discard(attempt)
-
-    def _flush(self) -> None:
-        with self._lock:
-            names = sorted(self._unsent)
-            self._unsent.clear()
-        while names:
-            batch, names = names[:_MOST_AT_ONCE], names[_MOST_AT_ONCE:]
-            try:
-                self._cluster.delete_all(JOBS, f"{manifest.ATTEMPT} in ({','.join(batch)})")
-                self._metrics.removed.inc(len(batch))
-            except (Refused, ClusterUnreachable) as error:
-                log.warning("jobs_not_removed", count=len(batch), why=str(error))
-                with self._lock:
-                    self._unsent.update(batch)
-                    names = []
 
 
 def _check_same(spec: AttemptSpec, job: Json) -> None:
