@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install lock lint format test test-slow test-crash test-cluster test-all check demo bench clean
+.PHONY: help install lock lint format test test-slow test-crash test-cluster test-fleet test-all check demo bench clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -62,8 +62,12 @@ test-cluster: $(STAMP) ## Run the tests on the Kubernetes cluster that KUBECONFI
 	$(BIN)/pytest -n 3 -m "cluster and not outage" $(ARGS) $(or $(TESTS),tests/cluster) || [ $$? -eq 5 ]
 	$(BIN)/pytest -n 0 -m outage $(ARGS) $(or $(TESTS),tests/cluster) || [ $$? -eq 5 ]
 
+test-fleet: $(STAMP) ## Play 2,000 steps on the simulated fleet that KUBECONFIG names.
+	@test -n "$$KUBECONFIG" || { echo "KUBECONFIG names no fleet" >&2; exit 1; }
+	$(BIN)/pytest -n 0 -s -m fleet $(ARGS) tests/cluster
+
 test-all: $(STAMP) ## Run every test there is but those on a cluster, the slow ones and the crash matrix too.
-	$(PYTEST) -m "not cluster" $(ARGS) $(TESTS)
+	$(PYTEST) -m "not cluster and not fleet" $(ARGS) $(TESTS)
 
 check: lint test ## Lint, types, import contracts and tests: what must hold before a change goes in.
 

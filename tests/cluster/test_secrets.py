@@ -51,5 +51,5 @@ def test_a_secret_that_is_in_the_pools_file_no_more_holds_the_attempt(world: Kub
     executor = world.another_executor(pools=POOLS)
     with pytest.raises(Held, match="gone"):
         executor.submit(spec)
-    wait_until(lambda: "put them back" in executor.inspect(spec.attempt).detail)
+    wait_until(lambda: "put it back" in executor.inspect(spec.attempt).detail)
     assert not world.admin.batch.list_namespaced_job(world.namespace).items

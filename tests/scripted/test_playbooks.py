@@ -31,6 +31,19 @@ from tests.scripted.conversations import answers, shipped, states, talk, user
             ["submitted attempt 1", "Step train, attempt 1: failed\nexit 1", "again"],
             ["submit", "wait", "failed", "submit"],
         ),
+        (
+            "fleet",
+            "Ten steps.",
+            ["submitted attempt 1 of step s0", "Step s0, attempt 1: succeeded\n\nStep s1, attempt 1: succeeded"],
+            ["submit", "wait", "finish"],
+        ),
+        (
+            "fleet",
+            "Ten steps.",
+            ["submitted attempt 1 of step s0", "Step s0, attempt 1: succeeded\n\nStep s1, attempt 1: lost", "again"],
+            ["submit", "wait", "failed", "wait"],
+        ),
+        ("fleet", "Ten steps.", ["the run has $0.00 left", "again"], ["submit", "not-submitted", "submit"]),
         ("train-fast", "Run `x`.", ["the run has $0.00 left"], ["submit", "not-submitted"]),
         ("train-fast", "Run it.", ["Run `true`."], ["no-command", "submit"]),
         (
