@@ -44,6 +44,8 @@ CLAIM_SECONDS = 300
 # files, and is there for a shim that cannot.
 DEADLINE_SLACK_SECONDS = 3600
 FINISHED_TTL_SECONDS = 24 * 3600
+# The kubelet tells a program of its end; a heartbeat is the second way, and thousands of pods have one each.
+HEARTBEAT_SECONDS = 10
 
 _TERMINATION_LOG = "/dev/termination-log"
 _RUNNER_RESOURCES = {
@@ -197,10 +199,11 @@ def _lay(spec: AttemptSpec, terms: PodTerms) -> Manifest:
 
 
 def _runner(spec: AttemptSpec, terms: PodTerms) -> Manifest:
+    pace = {"COHORT_HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS)}
     of_sandbox = {"COHORT_WORK_DIR": f"{ROOT}/work", "COHORT_PRIVATE_DIR": f"{ROOT}/private"}
     places, further = (of_sandbox, ("work", "private")) if spec.step == SANDBOX else ({}, ())
     container = _ours(RUNNER, [], spec, terms, ("spool", "out", "checkpoint", "tmp", "token", *further))
-    return {**container, "env": [*container["env"], *_variables(places)], "restartPolicy": "Always"}
+    return {**container, "env": [*container["env"], *_variables(pace | places)], "restartPolicy": "Always"}
 
 
 def _ours(name: str, args: list[str], spec: AttemptSpec, terms: PodTerms, volumes: tuple[str, ...]) -> Manifest:
