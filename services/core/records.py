@@ -271,3 +271,7 @@ class RunState(Record):
 
     def live_attempts(self) -> tuple[Attempt, ...]:
         return tuple(step.last for step in self.steps.values() if step.last.is_live)
+
+    def live_attempt(self, name: str) -> Attempt | None:
+        """The live attempt of that name, if there is one."""
+        return next((attempt for attempt in self.live_attempts() if attempt.id == name), None)

@@ -1,43 +1,48 @@
 """Reconciling attempts: what the runs want, what the executor has, what the runner reported.
 
-Submitting, adopting, cancelling and closing all happen here, by one leader. A lost attempt is the platform's business:
-it is tried again without a word to the agent, until that has failed too often.
+Submitting, adopting, cancelling and closing all begin here, by one leader.
 """
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import structlog
 from pydantic import SecretStr
 
 from services.core import events as ev
 from services.core.attempts import AttemptRecord, AttemptStore
-from services.core.errors import BudgetSpent, RunNotFound, StoreUnavailable
+from services.core.errors import RunNotFound, StoreUnavailable
 from services.core.faults import reach
 from services.core.gpus import GpuHolds
 from services.core.hints import Hints
 from services.core.keys import run_of_attempt, step_of_attempt
 from services.core.ledger import Ledger
-from services.core.lifecycle import Status
 from services.core.logs import LogStore
 from services.core.pool_states import PoolStates
 from services.core.pools import Pools
-from services.core.records import MICRODOLLARS, Attempt, RunState
+from services.core.records import Attempt, RunState
 from services.core.store import Draft, RunStore
 from services.core.tokens import issue
 from services.worker.controller import ranks, verdict as do
 from services.worker.controller.census import publish
 from services.worker.controller.clearing import Clearing
+from services.worker.controller.closing import Closing
+from services.worker.controller.news import EVERY_ATTEMPT
 from services.worker.controller.progress import progress_of
 from services.worker.controller.quota import Quotas
-from services.worker.controller.retries import has_another_pool, retry_of
+from services.worker.controller.retries import has_another_pool
 from services.worker.executors import AttemptSpec, Executor, Held, Observed, Phase
 
 log = structlog.get_logger()
 
 _TOKEN_SLACK_SECONDS = 24 * 3600.0
+# Requests to a cluster that are under way at once, and attempts that are looked at before news is heard again.
+_HANDS = 8
+_PIECE = 16
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,14 @@ class Terms:
     finish_seconds: float
     pools: Pools
     orphan_seconds: float = 60.0
+
+
+@dataclass(frozen=True)
+class Errand:
+    """Something that the executor is to do for an attempt."""
+
+    attempt: str
+    run: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -72,11 +85,19 @@ class Reconciler:
     def _quotas(self) -> Quotas:
         return Quotas(GpuHolds(self.store.client), self.terms.pools.quota, self.attempts, self.executor)
 
+    @cached_property
+    def _closing(self) -> Closing:
+        return Closing(self.store, self.ledger, self.hints, self.terms.pools)
+
+    @cached_property
+    def _hands(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(_HANDS, "errand")
+
     def round(self) -> Iterator[None]:
         """Look at every live attempt once, and at what else there is; in small pieces, one a step."""
         found: list[Attempt] = []
-        for run, names in _by_run(self.attempts.live()).items():
-            found += self.reconcile(run, names)
+        for some in _pieces(self.attempts.live()):
+            found += self.reconcile(some)
             yield
         live = frozenset(self.attempts.live())
         yield from self._clearing.round(live)
@@ -84,14 +105,29 @@ class Reconciler:
         yield
         publish(PoolStates(self.store.client), self.terms.pools, self.executor, found)
 
-    def reconcile(self, run: str, names: Collection[str] | None = None) -> list[Attempt]:
-        """Do what these attempts of a run need now, all its live ones unless named. Returns those that were live.
-        Raises `StoreUnavailable` and nothing else."""
+    def reconcile(self, wanted: Mapping[str, Collection[str] | None]) -> list[Attempt]:
+        """Do what attempts need now: by run those that are named, or `EVERY_ATTEMPT`. Returns those that were live.
+        Raises `StoreUnavailable` and nothing else.
+
+        What is to be done is decided one by one. What the executor is asked to do takes its time, so it is asked for
+        several at once.
+        """
+        found: list[Attempt] = []
+        errands: list[Errand] = []
+        for run, names in wanted.items():
+            found += self._reconcile_run(run, names, errands)
+        if len(errands) > 1:
+            list(self._hands.map(_run, errands))
+        else:
+            list(map(_run, errands))
+        return found
+
+    def _reconcile_run(self, run: str, names: Collection[str] | None, errands: list[Errand]) -> list[Attempt]:
         try:
             state = self.store.state(run)
-            live = [attempt for attempt in state.live_attempts() if names is None or attempt.id in names]
+            live = [attempt for attempt in state.live_attempts() if names is EVERY_ATTEMPT or attempt.id in names]
             for attempt, records in zip(live, self.attempts.records_of(live), strict=True):
-                if self._reconcile(state, attempt, records):
+                if self._reconcile(state, attempt, records, errands):
                     # Money that the end of one gave back, or its retry holds, counts for the next.
                     state = self.store.state(run)
             return live
@@ -104,22 +140,28 @@ class Reconciler:
             log.exception("run_not_reconciled", run=run)
         return []
 
-    def _reconcile(self, state: RunState, attempt: Attempt, records: Sequence[AttemptRecord]) -> bool:
-        """Do what one attempt needs now. Whether it is over then."""
-        try:
+    def _reconcile(
+        self, state: RunState, attempt: Attempt, records: Sequence[AttemptRecord], errands: list[Errand]
+    ) -> bool:
+        """Do what one attempt needs now, but for the errand that this may be. Whether it is over then."""
+        with _edge(attempt.id):
             seen = self.executor.inspect(attempt.id)
             record = ranks.as_one(records, seen)
             action = do.decide(state, attempt, record, seen, time.time(), self.terms.finish_seconds)
             seen, action = self._within_quota(state, attempt, seen, action)
-            self._carry_out(state, attempt, records, seen, action)
-            if isinstance(action, do.Close):
-                return True
+            match action:
+                case do.Submit():
+                    errands.append(Errand(attempt.id, partial(self._submit, state, attempt)))
+                case do.Cancel():
+                    errands.append(Errand(attempt.id, partial(self._cancel, attempt)))
+                case do.Started():
+                    self._record_started(state, attempt)
+                case do.Close():
+                    self._closing.close(state, attempt, records, seen, action)
+                    return True
+                case do.Nothing():
+                    pass
             self._record_progress(state, attempt, seen)
-        except StoreUnavailable:
-            raise
-        except Exception:
-            # The edge of one attempt, likewise.
-            log.exception("reconcile_failed", attempt=attempt.id)
         return False
 
     def _within_quota(
@@ -134,22 +176,6 @@ class Reconciler:
                 return waiting, do.Nothing()
         return seen, action
 
-    def _carry_out(
-        self, state: RunState, attempt: Attempt, records: Sequence[AttemptRecord], seen: Observed, action: do.Action
-    ) -> None:
-        match action:
-            case do.Submit():
-                self._submit(state, attempt)
-            case do.Started():
-                self._record_started(state, attempt)
-            case do.Cancel():
-                self.executor.cancel(attempt.id)
-                reach("controller.cancel_sent")
-            case do.Close():
-                self._close(state, attempt, self._finished(attempt, records, seen, action))
-            case do.Nothing():
-                pass
-
     def _submit(self, state: RunState, attempt: Attempt) -> None:
         try:
             self.executor.submit(self._spec(state, attempt))
@@ -159,6 +185,10 @@ class Reconciler:
             return
         log.info("attempt_submitted", run=state.run, attempt=attempt.id)
         reach("controller.submitted")
+
+    def _cancel(self, attempt: Attempt) -> None:
+        self.executor.cancel(attempt.id)
+        reach("controller.cancel_sent")
 
     def _spec(self, state: RunState, attempt: Attempt) -> AttemptSpec:
         step = step_of_attempt(attempt.id)
@@ -190,7 +220,7 @@ class Reconciler:
         started = ev.AttemptStarted(step=step_of_attempt(attempt.id), attempt=attempt.id)
 
         def decide(now: RunState) -> Draft:
-            current = _live(now, attempt.id)
+            current = now.live_attempt(attempt.id)
             return Draft((started,) if current and current.status == "submitted" else ())
 
         self.store.record(state.run, f"started:{attempt.id}", decide)
@@ -201,79 +231,38 @@ class Reconciler:
             return
 
         def decide(now: RunState) -> Draft:
-            current = _live(now, attempt.id)
+            current = now.live_attempt(attempt.id)
             progressed = progress_of(current, seen, time.time()) if current else None
             return Draft((progressed,) if progressed else ())
 
         self.store.record(state.run, f"progressed:{attempt.id}:{attempt.progressed}", decide)
 
-    def _close(self, state: RunState, attempt: Attempt, finished: ev.AttemptFinished) -> None:
-        retry = self._retry(state, attempt, finished)
-        after = self.store.record(
-            state.run, f"finished:{attempt.id}", lambda now: _closing(now, attempt, finished, retry)
-        )
-        reach("controller.closed")
-        # What is on record counts: another controller may have been quicker, with another second on its clock.
-        closed = next(one for one in after.steps[finished.step].attempts if one.id == attempt.id)
-        self.ledger.settle(state.tenant, f"step:{attempt.id}", round(closed.cost_usd * MICRODOLLARS))
-        reach("controller.settled")
-        if after.status in {Status.RUNNING, Status.CANCELLING}:
-            self.hints.publish(state.run)
-        log.info("attempt_closed", run=state.run, attempt=attempt.id, outcome=finished.outcome, reason=finished.reason)
 
-    def _retry(self, state: RunState, attempt: Attempt, finished: ev.AttemptFinished) -> ev.StepSubmitted | None:
-        """The same work again where the platform lost it, with its money reserved."""
-        retry = retry_of(state, attempt, finished, self.terms.pools)
-        if retry is None:
-            return None
-        try:
-            self.ledger.reserve(state.tenant, f"step:{retry.attempt}", retry.reserved_microdollars)
-        except BudgetSpent as error:
-            log.warning("retry_not_paid", run=state.run, attempt=retry.attempt, why=str(error))
-            return None
-        reach("controller.retry_reserved")
-        return retry
-
-    def _finished(
-        self, attempt: Attempt, records: Sequence[AttemptRecord], seen: Observed, close: do.Close
-    ) -> ev.AttemptFinished:
-        exit_record, record = seen.exit, ranks.as_one(records, seen)
-        began = exit_record.started if exit_record else attempt.started
-        ended = exit_record.finished if exit_record else time.time()
-        seconds = max(0.0, ended - began) if began else 0.0
-        expected = exit_record.bytes if exit_record else record.log_bytes
-        missing = max(0, expected - record.log_bytes) + ranks.gap_bytes(records)
-        return ev.AttemptFinished(
-            step=step_of_attempt(attempt.id),
-            attempt=attempt.id,
-            outcome=close.outcome,
-            exit_code=exit_record.exit_code if exit_record else None,
-            reason=close.reason,
-            diagnosis=close.diagnosis,
-            rank=seen.rank,
-            seconds=seconds,
-            cost_usd=round(self.terms.pools.price_of(attempt) * seconds / 3600, 6),
-            log_bytes=record.log_bytes,
-            log_complete=record.log_complete,
-            gap_bytes=missing,
-            peak_rss_bytes=exit_record.peaks.get("rss_bytes") if exit_record else None,
-            outputs=ranks.outputs(records),
-            checkpoint=record.checkpoint,
-        )
-
-
-def _by_run(attempts: Iterable[str]) -> Mapping[str, Collection[str]]:
-    found: dict[str, list[str]] = {}
+def _pieces(attempts: Iterable[str]) -> Iterator[Mapping[str, Collection[str]]]:
+    """The attempts by run, in pieces of whole runs that have a few attempts each."""
+    runs: dict[str, list[str]] = {}
     for attempt in attempts:
-        found.setdefault(run_of_attempt(attempt), []).append(attempt)
-    return found
+        runs.setdefault(run_of_attempt(attempt), []).append(attempt)
+    piece: dict[str, list[str]] = {}
+    for run, names in runs.items():
+        piece[run] = names
+        if sum(map(len, piece.values())) >= _PIECE:
+            yield piece
+            piece = {}
+    yield piece
 
 
-def _live(state: RunState, attempt_name: str) -> Attempt | None:
-    return next((attempt for attempt in state.live_attempts() if attempt.id == attempt_name), None)
+def _run(errand: Errand) -> None:
+    with _edge(errand.attempt):
+        errand.run()
 
 
-def _closing(state: RunState, attempt: Attempt, finished: ev.AttemptFinished, retry: ev.StepSubmitted | None) -> Draft:
-    if _live(state, attempt.id) is None:
-        return Draft(())
-    return Draft((finished, retry) if retry and do.is_wanted(state, attempt) else (finished,))
+@contextmanager
+def _edge(attempt: str) -> Iterator[None]:
+    """The edge of one attempt: whatever is wrong with it must not keep the others waiting."""
+    try:
+        yield
+    except StoreUnavailable:
+        raise
+    except Exception:
+        log.exception("reconcile_failed", attempt=attempt)

@@ -30,6 +30,7 @@ _REHINT_SECONDS = 5.0
 _MOST_HINTS = 1_000
 # So many times as long as it took, the next round waits: rounds keep a third of a core busy at most.
 _REST = 2.0
+_SOME_RUNS = 8
 # The lease is renewed and a stop is heard at least so often.
 _LONGEST_WAIT_SECONDS = 1.0
 
@@ -87,12 +88,12 @@ class Controller:
         yield from self.archivist.round()
 
     def _see_to_news(self) -> None:
-        """What came goes first. Whoever does not lead forgets it: a leader's first round looks at everything."""
-        came = self.news.take()
+        """Some of what came goes first. Who does not lead forgets it: a leader's first round looks at everything."""
         if not self.leadership.hold():
+            self.news.forget()
             raise NotLeading
-        for run, attempts in came.items():
-            self.reconciler.reconcile(run, attempts)
+        if came := self.news.take(_SOME_RUNS):
+            self.reconciler.reconcile(came)
 
     def _sweep(self) -> Iterator[None]:
         """Hint at runs that are due, as long as the hints before are being taken."""

@@ -5,6 +5,7 @@ A hint like all announcements: one that is lost costs a pause, never a step.
 
 import threading
 from collections.abc import Collection, Mapping
+from itertools import islice
 
 from services.core.keys import run_of_attempt, split_rank
 
@@ -32,12 +33,19 @@ class News:
                 known.add(attempt)
         self._has_come.set()
 
-    def take(self) -> Mapping[str, Collection[str] | None]:
-        """What came since the last call: by run the attempts, or `EVERY_ATTEMPT`."""
+    def take(self, most: int) -> Mapping[str, Collection[str] | None]:
+        """What came first and was not taken yet, of so many runs: by run the attempts, or `EVERY_ATTEMPT`."""
         with self._lock:
-            came, self._came = self._came, {}
-            self._has_come.clear()
+            came = {run: self._came.pop(run) for run in list(islice(self._came, most))}
+            if not self._came:
+                self._has_come.clear()
         return came
+
+    def forget(self) -> None:
+        """Take everything, and do nothing about it."""
+        with self._lock:
+            self._came.clear()
+            self._has_come.clear()
 
     def wait(self, seconds: float) -> None:
         """Return as soon as there is something to take, or after so long."""

@@ -219,9 +219,9 @@ def test_two_controllers_close_an_attempt_once(control: Control) -> None:
     finish(control, attempt, exit_code=1)
     stale = control.store.state(run)
 
-    control.reconciler.reconcile(run, [attempt])
+    control.reconciler.reconcile({run: [attempt]})
     slow = replace(control.reconciler, store=Behind(control.store, stale))
-    slow.reconcile(run, [attempt])
+    slow.reconcile({run: [attempt]})
 
     assert control.kinds(run).count("attempt_finished") == 1
     assert control.store.state(run).spend.microdollars == 25_000

@@ -152,13 +152,15 @@ def test_news_that_comes_during_a_round_goes_before_the_rest_of_it(control: Cont
 
     control.cloud = Telling()
     one = controller(control)
-    for _ in range(5):
+    for _ in range(40):
         control.submit()
-    first, *others, last = control.attempts.live()
+    last = control.attempts.live()[-1]
 
     one.once()
 
-    assert [spec.attempt for spec in control.cloud.submitted] == [first, last, *others]
+    order = [spec.attempt for spec in control.cloud.submitted]
+    assert order.index(last) < 20
+    assert sorted(order) == sorted(control.attempts.live())
 
 
 def test_who_does_not_lead_does_nothing_and_forgets_what_came(control: Control) -> None:
@@ -170,7 +172,7 @@ def test_who_does_not_lead_does_nothing_and_forgets_what_came(control: Control) 
         one.once()
 
     assert control.cloud.submitted == []
-    assert one.news.take() == {}
+    assert one.news.take(1) == {}
 
 
 @pytest.mark.parametrize("error", [KeyError("a bug"), OSError("disk full")])

@@ -25,18 +25,30 @@ def test_what_was_told_is_taken_once(told: list[str], taken: dict[str, set[str] 
     news = News()
     for name in told:
         news.tell(name)
-    assert news.take() == taken
-    assert news.take() == {}
+    assert news.take(9) == taken
+    assert news.take(9) == {}
 
 
 def test_who_waits_is_woken_by_news_and_by_nothing_else() -> None:
     news = News()
     news.wait(0.01)
-    assert news.take() == {}
+    assert news.take(9) == {}
     teller = threading.Timer(0.05, news.tell, ["rone"])
     teller.start()
     began = time.monotonic()
     news.wait(60)
     assert time.monotonic() - began < 30
-    assert news.take() == {"rone": EVERY_ATTEMPT}
+    assert news.take(9) == {"rone": EVERY_ATTEMPT}
     teller.join()
+
+
+def test_some_of_it_is_taken_in_the_order_in_which_it_came_and_the_rest_still_wakes() -> None:
+    news = News()
+    for name in ("rone", "rtwo", "rthree", "rone-train-1"):
+        news.tell(name)
+    assert list(news.take(2)) == ["rone", "rtwo"]
+    began = time.monotonic()
+    news.wait(60)
+    assert time.monotonic() - began < 30
+    news.forget()
+    assert news.take(9) == {}

@@ -24,6 +24,8 @@ Json = dict[str, Any]
 _CONNECT_SECONDS = 5.0
 _READ_SECONDS = 30.0
 _PAGE = 500
+# Four watches, and as many requests at once as anybody makes.
+_CONNECTIONS = 32
 # The server sends a bookmark about once a minute: a connection that is silent for longer is dead.
 _SILENT_SECONDS = 90.0
 _MERGE_PATCH = "application/merge-patch+json"
@@ -202,6 +204,7 @@ def connect(kubeconfig: Path | None, namespace: str, requests: Counter) -> Clust
         raise BadRequest(f"no cluster to run steps on: {error}", field="COHORT_KUBECONFIG") from error
     # What is tried again, and when, is decided by those who ask.
     settings.retries = False
+    settings.connection_pool_maxsize = _CONNECTIONS
     return Cluster(official.ApiClient(settings), namespace, requests)
 
 
