@@ -61,8 +61,10 @@ class Runners:
     def _take(self, pod: Json) -> None:
         uid, phase = pod["metadata"]["uid"], pod.get("status", {}).get("phase")
         if pod["metadata"].get("deletionTimestamp"):
-            if task := self._known.get(uid):
+            task = self._known.get(uid)
+            if task is not None and not task.done():
                 task.cancel()
+                self._known[uid] = self._loop.create_task(self._leave(pod))
         elif phase == "Pending" and uid not in self._held:
             self._held.add(uid)
             self._loop.create_task(self._hold(pod["metadata"]["name"]))
@@ -95,6 +97,17 @@ class Runners:
             await self._patch(f"{name}/status", {"status": _all_over(pod, record)})
         except httpx.HTTPError as error:
             self.errors.append(f"{attempt}: {error}")
+
+    async def _leave(self, pod: Json) -> None:
+        """What a sidecar does whose pod is told to go: it reports that the program was stopped."""
+        now = time.time()
+        record = ExitRecord(
+            exit_code=143, signal=15, reason=ExitReason.CANCELLED, started=now, finished=now, bytes=len(_LOG)
+        )
+        try:
+            await self._say(pod["metadata"]["labels"][ATTEMPT], "POST", "finish", json=_report(record))
+        except httpx.HTTPError as error:
+            self.errors.append(f"{pod['metadata']['name']} as it left: {error}")
 
     async def _run(self, attempt: str, uid: str, began: float) -> None:
         beat = began

@@ -143,7 +143,7 @@ def play(say: Callable[[str], None]) -> Outcome:
         say("letting go")
         pace.is_let_go = True
         every = [*runs, *probes.runs]
-        _until(lambda: all(_state(fleet, run).status.is_final for run in every), _END_SECONDS, "runs do not end")
+        _until(lambda: _are_over(fleet, every), _END_SECONDS, "runs do not end")
         _until(lambda: not (fleet.watch.jobs_there() or fleet.watch.pods_there()), 120, "Jobs are left over")
         steps = sum(len(step.attempts) for run in every for step in _state(fleet, run).steps.values())
         figures = [
@@ -247,7 +247,7 @@ def _probe(fleet: Fleet, pace: Pace) -> Probes:
         fleet.cancel(_PROBE_TENANT, attempt.partition("-")[0])
         time.sleep(1 / _PROBES_PER_SECOND)
         pace.at_once.add(to_end[len(cancelled) - 1])
-    _until(lambda: all(_state(fleet, run).status.is_final for run in runs), _PROBE_SECONDS, "probes do not end")
+    _until(lambda: _are_over(fleet, runs), _PROBE_SECONDS, "probes do not end")
     went = {name: fleet.watch.pods[name].told_to_go or time.time() for name in to_cancel}
     return Probes(
         runs,
@@ -273,6 +273,10 @@ def _probe(fleet: Fleet, pace: Pace) -> Probes:
 
 def _is_running(fleet: Fleet, run: str) -> bool:
     return any(step.last.status == "running" for step in _state(fleet, run).steps.values())
+
+
+def _are_over(fleet: Fleet, runs: list[str]) -> bool:
+    return all(_state(fleet, run).status.is_final for run in runs)
 
 
 def _creations(fleet: Fleet, runs: list[str]) -> list[float]:

@@ -100,7 +100,7 @@ class Watched:
 
     def put(self, body: Json) -> None:
         """Take in an object that the cluster has just answered with, ahead of the watch."""
-        self._keep(body)
+        self._keep(self._trim(body))
 
     def forget_but(self, groups: set[str]) -> None:
         """Drop every group but these."""
@@ -139,7 +139,7 @@ class Watched:
     def _follow(self) -> None:
         """List, then watch until it is time for the next list."""
         asked = time.monotonic()
-        listed = self._cluster.list(self._kind, self._selector)
+        listed = self._cluster.list(self._kind, self._selector, self._trim)
         self._replace(listed.objects, asked)
         self._see()
         version = listed.version
@@ -163,7 +163,7 @@ class Watched:
     def _apply(self, change: str, body: Json) -> None:
         match change:
             case "ADDED" | "MODIFIED":
-                self._told(self._keep(body))
+                self._told(self._keep(self._trim(body)))
             case "DELETED":
                 self._told(self._drop(self._trim(body)))
             case _:
@@ -171,14 +171,13 @@ class Watched:
                 return
 
     def _keep(self, body: Json) -> str:
-        """Take an object in. Returns its group."""
-        trimmed = self._trim(body)
-        name = self._group(trimmed)
+        """Take a trimmed object in. Returns its group."""
+        name, uid = self._group(body), body["metadata"]["uid"]
         with self._lock:
             group = self._groups.setdefault(name, {})
-            before = group.get(trimmed["metadata"]["uid"])
-            if before is None or not (before.is_gone or _is_older(trimmed, before.body)):
-                group[trimmed["metadata"]["uid"]] = Kept(trimmed, time.monotonic())
+            before = group.get(uid)
+            if before is None or not (before.is_gone or _is_older(body, before.body)):
+                group[uid] = Kept(body, time.monotonic())
         return name
 
     def _drop(self, body: Json) -> str:

@@ -25,11 +25,11 @@ class Answers:
         self.watched_from: list[str] = []
         self.ended = threading.Event()
 
-    def list(self, kind: Any, selector: str) -> Listed:
+    def list(self, kind: Any, selector: str, trim: Callable[[Any], Any]) -> Listed:
         answer = self.lists.pop(0) if len(self.lists) > 1 else self.lists[0]
         if isinstance(answer, Exception):
             raise answer
-        return Listed(list(answer), "100")
+        return Listed(list(map(trim, answer)), "100")
 
     def watch(self, kind: Any, version: str, seconds: int, selector: str) -> Any:
         self.watched_from.append(version)
