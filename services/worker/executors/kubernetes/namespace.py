@@ -5,11 +5,11 @@ Beside them the cluster's nodes, where we may see them.
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from services.worker.executors.kubernetes.client import EVENTS, JOBS, NODES, PODS, Cluster, Json
 from services.worker.executors.kubernetes.manifest import ATTEMPT, RANK, SELECTOR, TENANT
 from services.worker.executors.kubernetes.reading import is_done
+from services.worker.executors.kubernetes.trimming import trim_event, trim_job, trim_node, trim_pod
 from services.worker.executors.kubernetes.watching import Kept, Watched
 
 # Short outages are not worth a word: a watch that ends is opened again.
@@ -104,56 +104,6 @@ class Namespace:
 def rank_of(pod: Json) -> int:
     """Which of the attempt's pods it is."""
     return int((pod["metadata"].get("annotations") or {}).get(RANK) or 0)
-
-
-def trim_job(body: Json) -> Json:
-    """What is read of a Job."""
-    return {
-        "metadata": _metadata(body),
-        "spec": {"suspend": body["spec"].get("suspend", False), "completions": body["spec"].get("completions") or 1},
-        "status": body.get("status", {}),
-    }
-
-
-def trim_pod(body: Json) -> Json:
-    """What is read of a pod."""
-    spec = body["spec"]
-    wanted = ("nodeName", "nodeSelector", "schedulingGates", "terminationGracePeriodSeconds")
-    containers = [
-        {"name": one["name"], "image": one["image"], "resources": one.get("resources", {})}
-        for one in spec["containers"]
-    ]
-    return {
-        "metadata": _metadata(body),
-        "spec": {**{name: spec[name] for name in wanted if name in spec}, "containers": containers},
-        "status": body.get("status", {}),
-    }
-
-
-def trim_node(body: Json) -> Json:
-    """What is read of a node."""
-    status = body.get("status", {})
-    return {
-        "metadata": {name: body["metadata"][name] for name in ("name", "uid", "resourceVersion")}
-        | {"labels": body["metadata"].get("labels", {})},
-        "spec": {name: body["spec"][name] for name in ("taints", "unschedulable") if name in body.get("spec", {})},
-        "status": {
-            "allocatable": status.get("allocatable", {}),
-            "conditions": [one for one in status.get("conditions", []) if one["type"] == "Ready"],
-        },
-    }
-
-
-def trim_event(body: Json) -> Json:
-    """What is read of an event."""
-    wanted = ("type", "reason", "message", "count", "firstTimestamp", "lastTimestamp", "eventTime", "involvedObject")
-    return {"metadata": _metadata(body), **{name: body[name] for name in wanted if name in body}}
-
-
-def _metadata(body: Json) -> dict[str, Any]:
-    times = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
-    wanted = ("name", "uid", "resourceVersion", "labels", "annotations", *times)
-    return {name: body["metadata"][name] for name in wanted if name in body["metadata"]}
 
 
 def _created(kept: Kept) -> str:

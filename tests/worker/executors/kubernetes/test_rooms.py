@@ -6,8 +6,8 @@ import pytest
 
 from services.core.pools import Pool, Pools, Toleration
 from services.worker.executors import Room
-from services.worker.executors.kubernetes.namespace import trim_node, trim_pod
 from services.worker.executors.kubernetes.rooms import is_of, rooms_of
+from services.worker.executors.kubernetes.trimming import trim_node, trim_pod
 
 GPU = "nvidia.com/gpu"
 A100 = Pool(
