@@ -180,7 +180,7 @@ def test_an_attempt_costs_two_requests_and_its_removal_next_to_none(world: Kuber
     for spec in specs:
         wait_until(lambda spec=spec: removed(world, spec.attempt))
     world.executor.list()
-    assert asked(world) - before <= 2 * len(specs) + 1 + len(specs) // 50
+    assert asked(world) - before <= 2 * len(specs) + 1 + len(specs) // 25
     wait_until(lambda: not world.admin.batch.list_namespaced_job(world.namespace).items)
 
 

@@ -100,9 +100,9 @@ class Reconciler:
             found += self.reconcile(some)
             yield
         live = frozenset(self.attempts.live())
-        yield from self._clearing.round(live)
         self._quotas.sweep(live)
         yield
+        yield from self._clearing.round(live)
         publish(PoolStates(self.store.client), self.terms.pools, self.executor, found)
 
     def reconcile(self, wanted: Mapping[str, Collection[str] | None]) -> list[Attempt]:

@@ -79,7 +79,7 @@ class KubernetesExecutor:
         self._namespace.start()
 
     def stop(self) -> None:
-        self._removals.send()
+        self._removals.stop()
         self._namespace.stop()
         self._cluster.close()
 
