@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from services.worker.executors.kubernetes.client import EVENTS, JOBS, NODES, PODS, Cluster, Json
+from services.worker.executors.kubernetes.client import EVENTS, JOBS, NODES, PODS, WORKLOADS, Cluster, Json
 from services.worker.executors.kubernetes.manifest import ATTEMPT, RANK, SELECTOR, TENANT
 from services.worker.executors.kubernetes.reading import is_done
 from services.worker.executors.kubernetes.watching import Kept, Watched
@@ -18,23 +18,26 @@ _SYNC_SECONDS = 10.0
 
 
 class Namespace:
-    """What is watched. Reading costs no request."""
+    """What is watched. Reading costs no request. Without queues Kueue is not asked: it need not be there."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, has_queues: bool) -> None:
         self.jobs = Watched(cluster, JOBS, SELECTOR, trim_job, _attempt)
         self.pods = Watched(cluster, PODS, SELECTOR, trim_pod, _attempt, keeps_gone=True)
         # Kept for people and diagnoses: nothing waits for them, and a cluster that refuses them is seen all the same.
         self._events = Watched(cluster, EVENTS, "", trim_event, _about)
         self._nodes = Watched(cluster, NODES, "", trim_node, _name)
+        self._workloads = Watched(cluster, WORKLOADS, "", trim_workload, _owner)
+        further = (self._workloads,) if has_queues else ()
+        self._watched = (self.jobs, self.pods, self._events, self._nodes, *further)
         self._patient_until = 0.0
 
     def start(self) -> None:
         self._patient_until = time.monotonic() + _SYNC_SECONDS
-        for watched in (self.jobs, self.pods, self._events, self._nodes):
+        for watched in self._watched:
             watched.start()
 
     def stop(self) -> None:
-        for watched in (self.jobs, self.pods, self._events, self._nodes):
+        for watched in self._watched:
             watched.stop()
 
     def is_seen(self) -> bool:
@@ -67,12 +70,23 @@ class Namespace:
         pods = self.pods.of(attempt)
         return max((one for one in pods if rank in {None, rank_of(one.body)}), key=_created, default=None)
 
+    def workload(self, attempt: str) -> Json | None:
+        """What Kueue keeps of the attempt's Job: empty if that is nothing, None where we cannot see it now."""
+        if self._workloads.blind_seconds:
+            return None
+        kept = max(self._workloads.of(attempt), key=_created, default=None)
+        return kept.body if kept else {}
+
     def size(self, attempt: str) -> int:
         """How many pods the attempt has, as far as that is known."""
         job = self.job(attempt)
         if job is not None:
             return int(job["spec"]["completions"])
         return 1 + max((rank_of(kept.body) for kept in self.pods.of(attempt)), default=0)
+
+    def pods_so_far(self, attempt: str) -> list[Json]:
+        """Every pod of the attempt that was seen, as it was seen last."""
+        return [kept.body for kept in self.pods.of(attempt)]
 
     def present_pods(self, attempt: str) -> list[Json]:
         """Every pod of the attempt that is there."""
@@ -139,6 +153,15 @@ def trim_node(body: Json) -> Json:
     }
 
 
+def trim_workload(body: Json) -> Json:
+    """What is read of a Workload of Kueue."""
+    return {
+        "metadata": {**_metadata(body), "ownerReferences": body["metadata"].get("ownerReferences", [])},
+        "spec": {"active": body["spec"].get("active", True)},
+        "status": {"conditions": body.get("status", {}).get("conditions", [])},
+    }
+
+
 def trim_event(body: Json) -> Json:
     """What is read of an event."""
     wanted = ("type", "reason", "message", "count", "firstTimestamp", "lastTimestamp", "eventTime", "involvedObject")
@@ -161,6 +184,10 @@ def _attempt(body: Json) -> str:
 
 def _name(body: Json) -> str:
     return str(body["metadata"]["name"])
+
+
+def _owner(body: Json) -> str:
+    return next((str(one["name"]) for one in body["metadata"]["ownerReferences"] if one["kind"] == "Job"), "")
 
 
 def _about(event: Json) -> str:

@@ -16,7 +16,9 @@ from tests.worker.executors.kubernetes.cases import (
     disrupted,
     ended,
     moment,
+    queued,
     scheduled_not,
+    suspended,
     told,
     with_pod,
 )
@@ -33,6 +35,7 @@ TAINTED = (
 )
 LOST_MEMORY = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 40Mi."
 DENIED = 'Error creating: admission webhook "gate.example" denied the request: no team label'
+PREEMPTED = "Preempted to accommodate a workload (UID: 1, JobUID: 2) due to prioritization in the ClusterQueue"
 DISK_PRESSURE = "The node had condition: [DiskPressure]. "
 
 
@@ -158,6 +161,31 @@ TABLE = {
     "webhook is away": Row(
         case_of("webhook_away"), Failure.UNSCHEDULABLE, Owner.PLATFORM, "cluster_failing", True, 600
     ),
+    # The queue.
+    "no such queue": Row(
+        queued(case_of("suspended"), reason="Inadmissible", message="LocalQueue gpus doesn't exist"),
+        Failure.UNSCHEDULABLE,
+        Owner.PLATFORM,
+        "queue_closed",
+        patience=24 * HOURS,
+    ),
+    "queue is stopped, other pools are not": Row(
+        queued(
+            case_of("suspended", has_another_pool=True), reason="Inadmissible", message="ClusterQueue all is stopped"
+        ),
+        Failure.UNSCHEDULABLE,
+        Owner.PLATFORM,
+        "queue_closed",
+        True,
+        300,
+    ),
+    "Kueue does not look": Row(
+        replace(queued(case_of("suspended", 61)), workload={}),
+        Failure.UNSCHEDULABLE,
+        Owner.PLATFORM,
+        "queue_unattended",
+        patience=24 * HOURS,
+    ),
     # How it ended: the program and its limits.
     "out of memory": Row(ended(case_of("oom", 5), **KILLED), Failure.OUT_OF_MEMORY, Owner.RESOURCES, "oom_container"),
     "a child out of memory": Row(
@@ -227,6 +255,16 @@ TABLE = {
     "pod deleted": Row(ended(case_of("deleted", 60), **KILLED), Failure.STOPPED, Owner.PLATFORM, "pod_deleted", True),
     "pod deleted and gone": Row(
         replace(case_of("running", 60), is_pod_gone=True), Failure.STOPPED, Owner.PLATFORM, "pod_deleted", True
+    ),
+    "put off by Kueue": Row(
+        ended(suspended(queued(told(case_of("running", 60), "Stopped", PREEMPTED))), **TERMINATED),
+        Failure.STOPPED,
+        Owner.PLATFORM,
+        "suspended",
+        True,
+    ),
+    "Job suspended by hand": Row(
+        ended(suspended(case_of("running", 60)), **TERMINATED), Failure.STOPPED, Owner.PLATFORM, "suspended", True
     ),
     "killed from outside": Row(
         ended(case_of("exit_143", 9), **TERMINATED), Failure.STOPPED, Owner.PLATFORM, "killed_externally", True
@@ -331,6 +369,43 @@ def test_a_policy_and_a_quota_are_named() -> None:
 @pytest.mark.parametrize("name", ["gated", "suspended", "image_pulling", "starting", "running", "finishing"])
 def test_a_wait_is_no_failure(name: str) -> None:
     assert diagnose(case_of(name, 10_000)) is None
+
+
+def test_a_wait_for_quota_is_no_failure() -> None:
+    case = queued(case_of("suspended", 100_000), reason="Pending", message="insufficient unused quota")
+
+    assert diagnose(case) is None
+    # Nor is it known that Kueue does not look, where we may not see what it keeps.
+    assert diagnose(replace(case, workload=None)) is None
+
+
+def test_a_job_that_kueue_is_not_told_to_consider_is_told() -> None:
+    case = queued(case_of("suspended"), reason="Pending", message="The workload is deactivated")
+    case = replace(case, workload={**(case.workload or {}), "spec": {"active": False}})
+
+    assert found_in(case).summary == "in queue gpus, which admits nothing now: The workload is deactivated"
+
+
+def test_a_job_that_kueue_has_just_let_go_has_not_waited_for_its_pod() -> None:
+    case = queued(case_of("suspended", 10_000))
+    job = {**(case.job or {}), "spec": {"suspend": False}}
+
+    assert diagnose(replace(case, job=job)) is None
+
+
+def test_one_that_kueue_put_off_before_it_began_may_begin_later() -> None:
+    case = queued(case_of("starting", 60, is_pod_gone=True))
+
+    assert diagnose(suspended(case)) is None
+    assert diagnose(case) is None
+    # Of no queue, it would not come again.
+    assert found_in(case_of("starting", 60, is_pod_gone=True)).code == "pod_deleted"
+
+
+def test_what_kueue_said_is_told_also_of_a_job_that_is_gone() -> None:
+    case = told(case_of("running", 60, is_pod_gone=True), "Stopped", PREEMPTED)
+
+    assert found_in(replace(case, job=None)).summary == f"Kueue took the step's quota back: {PREEMPTED}"
 
 
 @pytest.mark.parametrize("name", ["exit_0", "exit_3"])
