@@ -103,7 +103,7 @@ def test_where_there_is_room_the_attempt_is_admitted_and_runs_to_its_end(world: 
 def test_where_the_quota_is_used_up_it_waits_with_kueues_words_and_goes_on_by_itself(
     world: KubernetesWorld, queue: Queue
 ) -> None:
-    first, other = running(world, "echo ready; sleep 8"), running(world)
+    other, first = running(world), running(world, "echo ready; sleep 15")
     waits = submitted(world, "echo ran")
 
     seen = until_queued(world, waits, "insufficient unused quota for pods")
@@ -154,11 +154,12 @@ def test_one_that_kueue_puts_off_is_lost_and_another_goes_on_when_there_is_room(
 
     leave = queue.intrude(2)
 
-    seen = until_over(world, spec.attempt)
+    in_rounds(world, lambda: world.executor.inspect(spec.attempt).phase.is_over)
+    seen = world.executor.inspect(spec.attempt)
     assert cause(seen) == ("suspended", True)
     assert seen.diagnosis and "reempted to accommodate a workload" in seen.diagnosis.summary
     assert all(until_settled(world, name).log.endswith(b"saving\n") for name in ranks(spec))
-    # The Job goes at once: Kueue would start it again.
+    # Kueue would start the Job again.
     in_rounds(world, lambda: not has_job(world, spec))
     again = submitted(world, "echo ran", nodes)
     until_queued(world, again, "insufficient")

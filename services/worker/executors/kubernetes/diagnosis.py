@@ -87,6 +87,10 @@ def _ended_by_itself(case: Case) -> bool:
     exit = case.exit
     if exit is None or exit.reason is not ExitReason.EXITED or exit.exit_code is None:
         return False
-    if case.pod_reason or (case.asked_to_end_at is not None and not disruptions.was_over_before(case)):
+    if (
+        case.pod_reason
+        or exit.terminated
+        or (case.asked_to_end_at is not None and not disruptions.was_over_before(case))
+    ):
         return False
     return exit.exit_code == 0 or (exit.exit_code < 128 and case.main.terminated.get("reason") != "OOMKilled")

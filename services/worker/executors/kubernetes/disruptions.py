@@ -115,6 +115,9 @@ def diagnose_kill(case: Case) -> Diagnosis | None:
 
 
 def was_over_before(case: Case) -> bool:
-    """Whether the program ended by itself before the cluster began to end it. To the second: ties are the cluster's."""
-    asked = case.asked_to_end_at
-    return asked is not None and case.exit is not None and case.exit.finished < math.floor(asked)
+    """Whether the program ended by itself before the cluster began to end it. To the second: ties are the cluster's.
+
+    What its shim says comes first: the last word of a pod that is gone is of when it went, not of when that was asked.
+    """
+    asked, exit = case.asked_to_end_at, case.exit
+    return asked is not None and exit is not None and not exit.terminated and exit.finished < math.floor(asked)

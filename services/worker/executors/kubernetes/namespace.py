@@ -27,6 +27,7 @@ class Namespace:
         self._events = Watched(cluster, EVENTS, "", trim_event, _about)
         self._nodes = Watched(cluster, NODES, "", trim_node, _name)
         self._workloads = Watched(cluster, WORKLOADS, "", trim_workload, _owner)
+        self._has_queues = has_queues
         further = (self._workloads,) if has_queues else ()
         self._watched = (self.jobs, self.pods, self._events, self._nodes, *further)
         self._patient_until = 0.0
@@ -43,6 +44,9 @@ class Namespace:
     def is_seen(self) -> bool:
         """Whether what is here can be relied on now. Just after the start it waits a moment for the first list."""
         seconds = max(0.0, self._patient_until - time.monotonic())
+        if self._has_queues:
+            # What Kueue says is for people, and worth the moment alone.
+            self._workloads.await_sync(seconds)
         return all(
             watched.await_sync(seconds) and watched.blind_seconds < _BLIND_SECONDS for watched in (self.jobs, self.pods)
         )

@@ -440,6 +440,15 @@ def test_a_program_told_to_end_has_not_ended_by_itself(exit_code: int, seconds_b
     assert (found and found.code) == code
 
 
+def test_a_pod_that_is_gone_was_told_to_end_before_the_time_it_bears() -> None:
+    """The API server writes the last deletion of a pod, which has no grace any more, over the first."""
+    case = case_of("running", 60, is_pod_gone=True)
+    case = with_pod(case, metadata={"deletionTimestamp": moment(case.now), "deletionGracePeriodSeconds": 0})
+
+    assert diagnose(ended(case, 0, at=5)) is None
+    assert found_in(ended(case, 0, at=5, terminated=True)).code == "pod_deleted"
+
+
 def test_a_node_that_comes_back_is_not_lost() -> None:
     case = lost_node()
     ready = {"type": "Ready", "status": "True", "lastTransitionTime": moment(case.now)}
