@@ -35,10 +35,10 @@ def diagnose_queue(case: Case) -> Diagnosis | None:
         late = waited - UNATTENDED_SECONDS
         return denial.diagnosis(late, ("the Job has no Workload",)) if late > 0 else None
     verdict = _verdict(case)
-    if verdict.get("reason") != _INADMISSIBLE and _is_active(case.workload):
+    if verdict.get("reason") != _INADMISSIBLE and _is_active(case):
         return None
     since = case.now - (seconds(verdict.get("lastTransitionTime")) or case.now)
-    summary = f"in queue {case.queue}, which admits nothing now: {message_of(verdict)}"
+    summary = f"in queue {case.queue}, which does not admit it: {message_of(verdict)}"
     remedy = "the operator has to open or create what is named, or to correct the pool's queue"
     return _denial(case, "queue_closed", summary, remedy).diagnosis(since, evidence_of([verdict]))
 
@@ -52,14 +52,15 @@ def may_start_again(case: Case) -> bool:
 
 
 def _verdict(case: Case) -> Json:
-    """Kueue's last word on whether the Job may start: why not, while it may not."""
-    reserved = case.workload_condition("QuotaReserved")
-    return reserved if reserved.get("status") == "False" else case.workload_condition("Evicted")
+    """Kueue's word on why the Job may not start; empty where it says nothing of the kind."""
+    kind, holds = ("QuotaReserved", "False") if _is_active(case) else ("Evicted", "True")
+    said = case.workload_condition(kind)
+    return said if said.get("status") == holds else {}
 
 
-def _is_active(workload: Json) -> bool:
-    """Whether Kueue considers it at all; people may switch that off."""
-    return workload.get("spec", {}).get("active") is not False
+def _is_active(case: Case) -> bool:
+    """Whether Kueue considers the Job at all; people may switch that off."""
+    return (case.workload or {}).get("spec", {}).get("active") is not False
 
 
 def _denial(case: Case, code: str, summary: str, remedy: str) -> Denial:

@@ -380,10 +380,15 @@ def test_a_wait_for_quota_is_no_failure() -> None:
 
 
 def test_a_job_that_kueue_is_not_told_to_consider_is_told() -> None:
-    case = queued(case_of("suspended"), reason="Pending", message="The workload is deactivated")
-    case = replace(case, workload={**(case.workload or {}), "spec": {"active": False}})
+    case = queued(case_of("suspended"), reason="Pending", message="insufficient unused quota")
+    said = "The workload is deactivated"
+    evicted = {"type": "Evicted", "status": "True", "reason": "Deactivated", "message": said}
+    conditions = [*(case.workload or {})["status"]["conditions"], evicted]
+    case = replace(case, workload={"spec": {"active": False}, "status": {"conditions": conditions}})
 
-    assert found_in(case).summary == "in queue gpus, which admits nothing now: The workload is deactivated"
+    found = found_in(case)
+
+    assert (found.code, found.summary) == ("queue_closed", f"in queue gpus, which does not admit it: {said}")
 
 
 def test_a_job_that_kueue_has_just_let_go_has_not_waited_for_its_pod() -> None:
