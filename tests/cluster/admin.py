@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class Admin:
         config.load_kube_config(client_configuration=self.settings)
         self.api = client.ApiClient(self.settings)
         self.core, self.batch = client.CoreV1Api(self.api), client.BatchV1Api(self.api)
+        self.custom = client.CustomObjectsApi(self.api)
         self._tools = ""
 
     def address(self) -> str:
@@ -53,10 +54,10 @@ class Admin:
             return False
         return True
 
-    def make_namespace(self, policy: str = "restricted") -> str:
-        """A namespace in which pods can be made."""
+    def make_namespace(self, policy: str = "restricted", further: Mapping[str, str] | None = None) -> str:
+        """A namespace in which pods can be made, with `further` labels."""
         name = f"cohort-test-{uuid.uuid4().hex[:8]}"
-        labels = {"pod-security.kubernetes.io/enforce": policy, "cohort.dev/test": "yes"}
+        labels = {"pod-security.kubernetes.io/enforce": policy, "cohort.dev/test": "yes", **(further or {})}
         self.core.create_namespace({"metadata": {"name": name, "labels": labels}})
         wait_until(lambda: self.found(self.core.read_namespaced_service_account, "default", name))
         return name

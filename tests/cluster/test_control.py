@@ -116,7 +116,7 @@ def test_a_cancelled_program_whose_node_ignores_it_is_forced_off(world: Kubernet
     until_said(world, spec.attempt, b"ready")
     # As if the pod's end had been asked for long ago.
     world.executor.cancel(spec.attempt)
-    world.executor._force(spec.attempt, 0.0)
+    world.executor._stopping.force(spec.attempt, 0.0)
     wait_until(lambda: not world.admin.pods(world.namespace, spec.attempt))
     assert until_over(world, spec.attempt).reason == "cancelled"
 

@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import random
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,18 @@ class KubernetesWorld:
 
     revives_sidecars = True
 
-    def __init__(self, admin: Admin, ingest: Ingest, directory: Path) -> None:
+    def __init__(
+        self,
+        admin: Admin,
+        ingest: Ingest,
+        directory: Path,
+        pools: Pools | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
         self.admin = admin
         self.ingest = ingest
-        self.namespace = admin.make_namespace()
+        self.pools = pools or Pools.local()
+        self.namespace = admin.make_namespace(further=labels)
         self.kubeconfig = admin.controller(self.namespace, directory)
         self.run = "r" + "".join(random.choices(string.ascii_lowercase, k=12))
         self.metrics = Metrics()
@@ -56,7 +64,7 @@ class KubernetesWorld:
         metrics = metrics or Metrics()
         executor = KubernetesExecutor(
             connect(self.kubeconfig, self.namespace, metrics.requests),
-            pools or Pools.local(),
+            pools or self.pools,
             PodTerms(**{"runner_image": RUNNER_IMAGE, "image": SHELL_IMAGE, "disk_bytes": 2 << 30, **terms}),
             limits or Limits(),
             metrics,

@@ -9,7 +9,7 @@ from typing import Literal, assert_never
 
 from services.core.attempts import AttemptRecord
 from services.core.lifecycle import Status
-from services.core.records import Attempt, Diagnosis, RunState
+from services.core.records import Attempt, Diagnosis, RunState, Stage
 from services.runner.spool import ExitReason
 from services.worker.executors import Observed, Phase
 
@@ -71,7 +71,9 @@ def decide(
         case Phase.ABSENT:
             if not wanted:
                 return Close("cancelled", "cancelled before it started")
-            return Submit() if attempt.status == "submitted" else Close("lost", "its process is nowhere to be found")
+            # What was claimed is over with the execution that claimed it, and no other would run its program.
+            is_new = attempt.status == "submitted" and record.claimed_at is None
+            return Submit() if is_new else Close("lost", "its process is nowhere to be found")
         case Phase.STARTING | Phase.RUNNING:
             return _living(attempt, record, seen, wanted, now)
         case Phase.FINISHED | Phase.LOST:
@@ -86,6 +88,8 @@ def _living(attempt: Attempt, record: AttemptRecord, seen: Observed, wanted: boo
     if seen.diagnosis and seen.diagnosis.is_final and not _is_heard(record, now):
         # It will never run. What is left of it is cleared away once nobody counts on it.
         return _judged(seen, "lost", seen.reason)
+    if seen.stage is Stage.QUEUED and record.claimed_at is not None:
+        return Close("lost", "it was stopped after it had begun, and put back into its queue")
     if not seen.tended:
         return Submit()
     if attempt.status == "submitted" and seen.phase is Phase.RUNNING and record.claimed_at is not None:

@@ -6,7 +6,7 @@ import pytest
 
 from services.core.attempts import AttemptRecord
 from services.core.lifecycle import Status
-from services.core.records import Diagnosis
+from services.core.records import Diagnosis, Stage
 from services.core.taxonomy import Failure, Owner
 from services.worker.controller.verdict import Action, Cancel, Close, Nothing, Started, Submit, decide, is_wanted
 from services.worker.executors import Observed, Phase
@@ -33,6 +33,7 @@ def decided(
     reason: str = "",
     diagnosis: Diagnosis | None = None,
     heard: float | None = None,
+    stage: Stage | None = None,
 ) -> Action:
     step = step_of(attempt, cancelling=cancelling)
     state = state_of(run, steps=steps_of(step))
@@ -42,7 +43,7 @@ def decided(
         heartbeat_at=heard,
         finish=report() if reported else None,
     )
-    seen = Observed(step.last.id, phase, exit, reason, tended, diagnosis=diagnosis)
+    seen = Observed(step.last.id, phase, exit, reason, tended, stage=stage, diagnosis=diagnosis)
     return decide(state, step.last, record, seen, now, FINISH_SECONDS)
 
 
@@ -96,7 +97,15 @@ def test_nothing_is_done_about_a_world_that_cannot_be_seen(run: Status, attempt:
     ],
 )
 def test_an_attempt_of_which_nothing_is_there(attempt: str, run: Status, cancelling: bool, expected: Action) -> None:
-    assert decided(Phase.ABSENT, attempt=attempt, run=run, cancelling=cancelling, reported=False) == expected
+    claimed = attempt == "running"
+    seen = decided(Phase.ABSENT, attempt=attempt, run=run, cancelling=cancelling, claimed=claimed, reported=False)
+    assert seen == expected
+
+
+def test_what_was_claimed_and_is_gone_is_not_submitted_a_second_time() -> None:
+    lost = Close("lost", "its process is nowhere to be found")
+
+    assert decided(Phase.ABSENT, attempt="submitted", claimed=True, reported=False) == lost
 
 
 # --- Alive ------------------------------------------------------------------------------------------------------------
@@ -127,6 +136,19 @@ def test_what_lives_is_tended_and_told_of_once(
     phase: Phase, attempt: str, tended: bool, claimed: bool, expected: Action
 ) -> None:
     assert decided(phase, attempt=attempt, tended=tended, claimed=claimed, reported=False) == expected
+
+
+@pytest.mark.parametrize("attempt", ["submitted", "running"])
+def test_what_waits_in_a_queue_after_it_was_claimed_is_lost(attempt: str) -> None:
+    """As after a controller that did not look while Kueue stopped it: no other pod would run its program."""
+    lost = Close("lost", "it was stopped after it had begun, and put back into its queue")
+
+    def queued(claimed: bool, **wish: bool) -> Action:
+        return decided(Phase.STARTING, attempt=attempt, claimed=claimed, reported=False, stage=Stage.QUEUED, **wish)
+
+    assert queued(claimed=True) == lost
+    assert queued(claimed=False) == Nothing()
+    assert queued(claimed=True, cancelling=True) == Cancel()
 
 
 # --- Over -------------------------------------------------------------------------------------------------------------

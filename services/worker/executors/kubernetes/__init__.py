@@ -6,6 +6,8 @@
 - `watching`: the Jobs, pods and events of the namespace, kept current by list and watch.
 - `reading`: how far an attempt has come, from its Job and its pod. Pure.
 - `ranks`: one view of an attempt that has several pods. Pure.
+- `queueing`: where a Job stands in a queue of Kueue. Pure.
+- `stopping`: how a Job is brought to its end.
 - `valves`: how many Jobs may be in flight and how fast they are made.
 - `put_off`: attempts that are not made yet, and why.
 - `executor`: `KubernetesExecutor`, which puts these together.

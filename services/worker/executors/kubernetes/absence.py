@@ -22,8 +22,8 @@ _SILENT = Denial(
 
 
 def diagnose_absence(case: Case) -> Diagnosis | None:
-    """What keeps the Job from having a pod. One that is held back (suspended) is queued: nothing is wrong."""
-    if case.job is None or case.pod is not None or case.job.get("spec", {}).get("suspend"):
+    """What keeps the Job from having a pod. One that is held back is asked of its queue instead."""
+    if case.job is None or case.pod is not None or case.is_suspended:
         return None
     said = case.said("FailedCreate")
     if not said and case.age_of_job < NO_POD_SECONDS:

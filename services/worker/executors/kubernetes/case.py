@@ -21,6 +21,12 @@ Json = Mapping[str, Any]
 MAIN = "main"
 """The container that runs the user's program. All others are Cohort's own."""
 
+RUNNER = "runner"
+"""The sidecar, which claims the attempt for its pod."""
+
+QUEUE = "kueue.x-k8s.io/queue-name"
+"""The label that names the LocalQueue in which Kueue holds a Job."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -28,7 +34,8 @@ class Case:
 
     `exit` is how the program ended, as far as that is known. `is_pod_gone`: the pod was deleted after it looked like
     this. `has_another_pool`: the step may run in another pool if this one stays full. `now` and `cancelled_at` (when we
-    asked for its end) are in seconds since the epoch.
+    asked for its end) are in seconds since the epoch. `workload` is what Kueue keeps of the Job: empty if it keeps
+    nothing, None if that is not known.
     """
 
     now: float
@@ -40,6 +47,7 @@ class Case:
     cancelled_at: float | None = None
     has_another_pool: bool = False
     rank: int | None = None
+    workload: Json | None = None
 
     @cached_property
     def containers(self) -> Sequence["Container"]:
@@ -79,14 +87,28 @@ class Case:
         """A condition of the Job, whatever its status; empty where there is none."""
         return _condition(self.job, kind)
 
+    def workload_condition(self, kind: str) -> Json:
+        """A condition of what Kueue keeps of the Job, whatever its status; empty where there is none."""
+        return _condition(self.workload, kind)
+
+    @property
+    def queue(self) -> str:
+        """Kueue's LocalQueue that the Job belongs to, '' where it belongs to none."""
+        return queue_of(self.job)
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether the Job may have no pod now: it is held back, or was stopped."""
+        return bool((self.job or {}).get("spec", {}).get("suspend"))
+
     def said(self, *reasons: str) -> Sequence[Json]:
         """The events with one of these reasons, oldest first."""
         return sorted((event for event in self.events if event.get("reason") in reasons), key=last_said)
 
     @property
     def age_of_job(self) -> float:
-        """Seconds since the Job could have a pod: since it was made, or let go."""
-        if self.job is None:
+        """Seconds since the Job could have a pod: since it was made, or let go. 0 until its controller has looked."""
+        if self.job is None or self.job_condition("Suspended").get("status") == "True":
             return 0.0
         began = self.job.get("status", {}).get("startTime") or self.job["metadata"].get("creationTimestamp")
         return self.now - (seconds(began) or self.now)
@@ -150,6 +172,19 @@ class Container:
     def terminated(self) -> Json:
         """How it ended; empty where it did not."""
         return (self.status.get("state") or {}).get("terminated") or {}
+
+
+def queue_of(job: Json | None) -> str:
+    """Kueue's LocalQueue that a Job belongs to, '' where it belongs to none."""
+    return str(((job or {}).get("metadata", {}).get("labels") or {}).get(QUEUE) or "")
+
+
+def has_begun(pod: Json) -> bool:
+    """Whether the pod's sidecar was started: that claims the attempt, and no other pod will run its program."""
+    statuses = pod.get("status", {}).get("initContainerStatuses") or ()
+    sidecar: Json = next((one for one in statuses if one["name"] == RUNNER), {})
+    state = sidecar.get("state") or {}
+    return "running" in state or "terminated" in state or bool(sidecar.get("restartCount"))
 
 
 def seconds(text: str | None) -> float | None:

@@ -32,6 +32,8 @@ _MERGE_PATCH = "application/merge-patch+json"
 
 JOBS, PODS, EVENTS = ("batch/v1", "jobs"), ("v1", "pods"), ("v1", "events")
 SECRETS, SERVICES = ("v1", "secrets"), ("v1", "services")
+# Kueue's: there only where it is installed.
+WORKLOADS = ("kueue.x-k8s.io/v1beta2", "workloads")
 # Belongs to no namespace.
 NODES = ("v1", "nodes")
 Kind = tuple[str, str]

@@ -13,6 +13,7 @@ from services.worker.executors.kubernetes import disruptions, endings, starting
 from services.worker.executors.kubernetes.absence import diagnose_absence
 from services.worker.executors.kubernetes.case import Case
 from services.worker.executors.kubernetes.images import diagnose_image
+from services.worker.executors.kubernetes.queueing import diagnose_queue
 from services.worker.executors.kubernetes.scheduling import diagnose_scheduling
 
 Rule = Callable[[Case], Diagnosis | None]
@@ -23,6 +24,7 @@ RULES: tuple[Rule, ...] = (
     disruptions.diagnose_disruption,
     endings.diagnose_deadline,
     disruptions.diagnose_node_loss,
+    disruptions.diagnose_suspension,
     disruptions.diagnose_removal,
     disruptions.diagnose_kill,
     endings.diagnose_start,
@@ -34,6 +36,7 @@ RULES: tuple[Rule, ...] = (
     starting.diagnose_volume,
     diagnose_scheduling,
     diagnose_absence,
+    diagnose_queue,
 )
 _MOST = 500
 # The ends of a rank that follow from another rank's.
@@ -84,6 +87,10 @@ def _ended_by_itself(case: Case) -> bool:
     exit = case.exit
     if exit is None or exit.reason is not ExitReason.EXITED or exit.exit_code is None:
         return False
-    if case.pod_reason or (case.asked_to_end_at is not None and not disruptions.was_over_before(case)):
+    if (
+        case.pod_reason
+        or exit.terminated
+        or (case.asked_to_end_at is not None and not disruptions.was_over_before(case))
+    ):
         return False
     return exit.exit_code == 0 or (exit.exit_code < 128 and case.main.terminated.get("reason") != "OOMKilled")

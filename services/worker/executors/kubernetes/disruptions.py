@@ -8,7 +8,16 @@ import re
 
 from services.core.records import Diagnosis
 from services.runner.spool import ExitReason
-from services.worker.executors.kubernetes.case import Case, evidence_of, last_said, platform_failure, seconds
+from services.worker.executors.kubernetes.case import (
+    Case,
+    evidence_of,
+    has_begun,
+    last_said,
+    message_of,
+    platform_failure,
+    seconds,
+)
+from services.worker.executors.kubernetes.queueing import may_start_again
 
 NODE_SECONDS = 60.0
 
@@ -60,9 +69,30 @@ def diagnose_node_loss(case: Case) -> Diagnosis | None:
     return found.model_copy(update={"is_final": left <= 0, "wait_seconds": max(0.0, left)})
 
 
+def diagnose_suspension(case: Case) -> Diagnosis | None:
+    """Its Job was suspended after its pod had begun: by Kueue, whose quota went to somebody else, or by hand.
+
+    The Job could start again, with another pod. That one would be refused the claim, so the attempt is lost.
+    """
+    if case.pod is None or not has_begun(case.pod) or was_over_before(case):
+        return None
+    made = seconds(case.pod["metadata"].get("creationTimestamp")) or 0.0
+    stops = [event for event in case.said("Stopped") if last_said(event) >= math.floor(made)]
+    is_over = case.is_pod_gone or bool(case.main.terminated)
+    if not is_over or not (case.is_suspended or stops):
+        return None
+    if not (case.queue or stops):
+        said = evidence_of([case.job_condition("Suspended")])
+        return platform_failure("suspended", "somebody suspended the step's Job while it ran", said)
+    word = stops[-1] if stops else case.workload_condition("Evicted")
+    summary = "Kueue took the step's quota back"
+    told = f"{summary}: {message_of(word)}" if message_of(word) else summary
+    return platform_failure("suspended", told, evidence_of([word or case.job_condition("Suspended")]))
+
+
 def diagnose_removal(case: Case) -> Diagnosis | None:
     """Its pod, or its Job, was deleted by somebody else than us."""
-    if case.cancelled_at is not None or case.pod is None or was_over_before(case):
+    if case.cancelled_at is not None or case.pod is None or was_over_before(case) or may_start_again(case):
         return None
     deleted = case.asked_to_end_at is not None and case.pod_condition("DisruptionTarget").get("status") != "True"
     if not case.is_pod_gone and not (deleted and case.main.terminated):
@@ -85,6 +115,9 @@ def diagnose_kill(case: Case) -> Diagnosis | None:
 
 
 def was_over_before(case: Case) -> bool:
-    """Whether the program ended by itself before the cluster began to end it. To the second: ties are the cluster's."""
-    asked = case.asked_to_end_at
-    return asked is not None and case.exit is not None and case.exit.finished < math.floor(asked)
+    """Whether the program ended by itself before the cluster began to end it. To the second: ties are the cluster's.
+
+    What its shim says comes first: the last word of a pod that is gone is of when it went, not of when that was asked.
+    """
+    asked, exit = case.asked_to_end_at, case.exit
+    return asked is not None and exit is not None and not exit.terminated and exit.finished < math.floor(asked)

@@ -20,7 +20,6 @@ from services.worker.executors.kubernetes import manifest
 from services.worker.executors.kubernetes.case import Case
 from services.worker.executors.kubernetes.client import (
     JOBS,
-    PODS,
     SECRETS,
     SERVICES,
     Cluster,
@@ -44,14 +43,13 @@ from services.worker.executors.kubernetes.reading import (
 )
 from services.worker.executors.kubernetes.removals import Removals
 from services.worker.executors.kubernetes.rooms import rooms_of
+from services.worker.executors.kubernetes.stopping import Stopping
 from services.worker.executors.kubernetes.valves import Limits, Valves
 
 log = structlog.get_logger()
 
 _TOLD_AFTER_SECONDS = 30.0
 _LONGEST_NAME = 52
-# A cancelled pod whose program should have ended so long ago is taken off its node, whatever it still has to say.
-_FORCE_SECONDS = 120.0
 
 
 class KubernetesExecutor:
@@ -70,7 +68,8 @@ class KubernetesExecutor:
         self._terms = terms
         self._metrics = metrics
         self._valves = Valves(limits, metrics)
-        self._namespace = Namespace(cluster)
+        self._namespace = Namespace(cluster, has_queues=any(pool.queue for pool in pools.pools))
+        self._stopping = Stopping(cluster, self._namespace)
         self._has_token: set[str] = set()
         self._put_off = PutOff()
         self._removals = Removals(cluster, metrics)
@@ -111,27 +110,19 @@ class KubernetesExecutor:
         return Observed(attempt, Phase.ABSENT) if attempt in self._removals else self._look(attempt)
 
     def cancel(self, attempt: str) -> None:
-        """See `Executor`. One request ends it at any stage: a suspended Job has no pods, and gets none."""
+        """See `Executor`. One request ends it at any stage."""
         self._put_off.forget(attempt)
         job = self._namespace.job(attempt)
         if job is None or self._look(attempt).phase.is_over:
             return
-        try:
-            cancelled_at = cancel_time(job)
-            if cancelled_at is None:
-                self._suspend(attempt, job)
-            else:
-                self._force(attempt, cancelled_at)
-        except (Refused, ClusterUnreachable) as error:
-            # Asked again in the next round.
-            log.warning("cancel_not_sent", attempt=attempt, why=str(error))
+        self._stopping.stop(attempt, job)
 
     def watch(self, told: Callable[[str], None]) -> None:
         """See `Executor`. Every change of a Job or a pod is told."""
         self._namespace.tell(told)
 
     def list(self) -> Sequence[str]:
-        """See `Executor`. Also sends the removals since the last call."""
+        """See `Executor`. Also sends the removals since the last call, and removes what may not start again."""
         self._removals.send()
         self._metrics.blind_seconds.set(self._namespace.blind_seconds)
         if not self._namespace.is_seen():
@@ -140,7 +131,10 @@ class KubernetesExecutor:
         self._put_off.forget_old()
         there = self._namespace.attempts()
         self._has_token &= there
-        return self._removals.staying(there)
+        staying = self._removals.staying(there)
+        for attempt in staying:
+            self._stopping.keep_from_starting_again(attempt)
+        return staying
 
     def rooms(self) -> Sequence[Room]:
         """See `Executor`. Nothing, where the nodes cannot be seen."""
@@ -173,7 +167,8 @@ class KubernetesExecutor:
         seen = observe(attempt, job, body, is_gone, now)
         if seen.phase is Phase.ABSENT:
             return seen, Case(now, rank=rank)
-        case = case_of(seen, job, body, self._namespace.events(attempt, rank), is_gone, now, rank)
+        events, workload = self._namespace.events(attempt, rank), self._namespace.workload(attempt)
+        case = case_of(seen, job, body, events, is_gone, now, rank, workload)
         seen = explained(seen, case)
         is_tended = seen.phase is not Phase.STARTING or self._is_tended(attempt, body)
         # The scheduler counts a pod's GPUs until all of its containers have ended, the sidecar too.
@@ -236,24 +231,6 @@ class KubernetesExecutor:
         except Refused as error:
             if not error.is_there:
                 raise
-
-    def _suspend(self, attempt: str, job: Json) -> None:
-        if manifest.QUEUE in job["metadata"]["labels"]:
-            # Kueue lets a suspended Job of its queue start again.
-            self._cluster.delete(JOBS, attempt, propagation="Foreground")
-            return
-        annotations = {manifest.CANCELLED_AT: f"{time.time():.3f}"}
-        body = self._cluster.patch(JOBS, attempt, {"metadata": {"annotations": annotations}, "spec": {"suspend": True}})
-        if body is not None:
-            self._namespace.jobs.put(body)
-        log.info("job_cancelled", attempt=attempt)
-
-    def _force(self, attempt: str, cancelled_at: float) -> None:
-        for pod in self._namespace.present_pods(attempt):
-            grace = pod["spec"].get("terminationGracePeriodSeconds", 0) - manifest.DRAIN_SECONDS
-            if time.time() > cancelled_at + grace + _FORCE_SECONDS:
-                self._cluster.delete(PODS, pod["metadata"]["name"], grace=0)
-                log.warning("pod_forced", attempt=attempt)
 
 
 def _check_same(spec: AttemptSpec, job: Json) -> None:

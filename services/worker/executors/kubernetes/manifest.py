@@ -18,6 +18,7 @@ from services.core.step_secrets import StepSecret
 from services.worker.executors import AttemptSpec
 from services.worker.executors.environment import launch_environment, program_environment
 from services.worker.executors.kubernetes.carried import HOST, ROOT, SHIM, is_for_loader
+from services.worker.executors.kubernetes.case import MAIN as MAIN, QUEUE as QUEUE, RUNNER as RUNNER
 from services.worker.executors.kubernetes.needs import Needs, PodTerms as PodTerms
 
 Manifest = dict[str, Any]
@@ -28,11 +29,10 @@ CANCELLED_AT = "cohort.dev/cancelled-at"
 MOVES_ON = "cohort.dev/moves-on"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 SELECTOR = f"{MANAGED_BY}=cohort"
-QUEUE = "kueue.x-k8s.io/queue-name"
 
 RANK = "batch.kubernetes.io/job-completion-index"
 
-MAIN, LAY, RUNNER = "main", "lay", "runner"
+LAY = "lay"
 USER = 10001
 
 # What is left of the grace period once the program is dead belongs to the sidecar, which ships the rest of the log and

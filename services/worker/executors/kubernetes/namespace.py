@@ -6,10 +6,16 @@ Beside them the cluster's nodes, where we may see them.
 import time
 from collections.abc import Callable, Iterator
 
-from services.worker.executors.kubernetes.client import EVENTS, JOBS, NODES, PODS, Cluster, Json
+from services.worker.executors.kubernetes.client import EVENTS, JOBS, NODES, PODS, WORKLOADS, Cluster, Json
 from services.worker.executors.kubernetes.manifest import ATTEMPT, RANK, SELECTOR, TENANT
 from services.worker.executors.kubernetes.reading import is_done
-from services.worker.executors.kubernetes.trimming import trim_event, trim_job, trim_node, trim_pod
+from services.worker.executors.kubernetes.trimming import (
+    trim_event,
+    trim_job,
+    trim_node,
+    trim_pod,
+    trim_workload,
+)
 from services.worker.executors.kubernetes.watching import Kept, Watched
 
 # Short outages are not worth a word: a watch that ends is opened again.
@@ -18,14 +24,18 @@ _SYNC_SECONDS = 10.0
 
 
 class Namespace:
-    """What is watched. Reading costs no request."""
+    """What is watched. Reading costs no request. Without queues Kueue is not asked: it need not be there."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, has_queues: bool) -> None:
         self.jobs = Watched(cluster, JOBS, SELECTOR, trim_job, _attempt)
         self.pods = Watched(cluster, PODS, SELECTOR, trim_pod, _attempt, keeps_gone=True)
         # Kept for people and diagnoses: nothing waits for them, and a cluster that refuses them is seen all the same.
         self._events = Watched(cluster, EVENTS, "", trim_event, _about)
         self._nodes = Watched(cluster, NODES, "", trim_node, _name)
+        self._workloads = Watched(cluster, WORKLOADS, "", trim_workload, _owner)
+        self._has_queues = has_queues
+        further = (self._workloads,) if has_queues else ()
+        self._watched = (self.jobs, self.pods, self._events, self._nodes, *further)
         self._patient_until = 0.0
 
     def tell(self, told: Callable[[str], None]) -> None:
@@ -35,16 +45,19 @@ class Namespace:
 
     def start(self) -> None:
         self._patient_until = time.monotonic() + _SYNC_SECONDS
-        for watched in (self.jobs, self.pods, self._events, self._nodes):
+        for watched in self._watched:
             watched.start()
 
     def stop(self) -> None:
-        for watched in (self.jobs, self.pods, self._events, self._nodes):
+        for watched in self._watched:
             watched.stop()
 
     def is_seen(self) -> bool:
         """Whether what is here can be relied on now. Just after the start it waits a moment for the first list."""
         seconds = max(0.0, self._patient_until - time.monotonic())
+        if self._has_queues:
+            # What Kueue says is for people, and worth the moment alone.
+            self._workloads.await_sync(seconds)
         return all(
             watched.await_sync(seconds) and watched.blind_seconds < _BLIND_SECONDS for watched in (self.jobs, self.pods)
         )
@@ -72,12 +85,23 @@ class Namespace:
         pods = self.pods.of(attempt)
         return max((one for one in pods if rank in {None, rank_of(one.body)}), key=_created, default=None)
 
+    def workload(self, attempt: str) -> Json | None:
+        """What Kueue keeps of the attempt's Job: empty if that is nothing, None where we cannot see it now."""
+        if self._workloads.blind_seconds:
+            return None
+        kept = max(self._workloads.of(attempt), key=_created, default=None)
+        return kept.body if kept else {}
+
     def size(self, attempt: str) -> int:
         """How many pods the attempt has, as far as that is known."""
         job = self.job(attempt)
         if job is not None:
             return int(job["spec"]["completions"])
         return 1 + max((rank_of(kept.body) for kept in self.pods.of(attempt)), default=0)
+
+    def pods_so_far(self, attempt: str) -> list[Json]:
+        """Every pod of the attempt that was seen, as it was seen last."""
+        return [kept.body for kept in self.pods.of(attempt)]
 
     def present_pods(self, attempt: str) -> list[Json]:
         """Every pod of the attempt that is there."""
@@ -116,6 +140,10 @@ def _attempt(body: Json) -> str:
 
 def _name(body: Json) -> str:
     return str(body["metadata"]["name"])
+
+
+def _owner(body: Json) -> str:
+    return next((str(one["name"]) for one in body["metadata"]["ownerReferences"] if one["kind"] == "Job"), "")
 
 
 def _about(event: Json) -> str:

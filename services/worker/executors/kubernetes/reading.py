@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from services.runner.spool import ExitReason, ExitRecord
 from services.worker.executors import Observed, Phase
-from services.worker.executors.kubernetes.case import Case, seconds
+from services.worker.executors.kubernetes.case import Case, has_begun, seconds
 from services.worker.executors.kubernetes.diagnosis import diagnose
 from services.worker.executors.kubernetes.manifest import CANCELLED_AT, MAIN, MOVES_ON
 from services.worker.executors.kubernetes.stages import stage_of
@@ -33,7 +33,7 @@ def observe(attempt: str, job: Json | None, pod: Json | None, is_pod_gone: bool,
             return found
     if job is None:
         return Observed(attempt, Phase.ABSENT)
-    return _of_job(attempt, job, cancelled_at)
+    return _of_job(attempt, job, pod, cancelled_at)
 
 
 def case_of(
@@ -44,10 +44,11 @@ def case_of(
     is_pod_gone: bool,
     now: float,
     rank: int | None = None,
+    workload: Json | None = None,
 ) -> Case:
     """All that is known of the attempt, or of one rank of it."""
     moves_on = MOVES_ON in ((job or {}).get("metadata", {}).get("annotations") or {})
-    return Case(now, job, pod, events, seen.exit, is_pod_gone, cancel_time(job), moves_on, rank)
+    return Case(now, job, pod, events, seen.exit, is_pod_gone, cancel_time(job), moves_on, rank, workload)
 
 
 def explained(seen: Observed, case: Case) -> Observed:
@@ -70,12 +71,15 @@ def is_finished(job: Json) -> bool:
 
 def is_done(job: Json) -> bool:
     """Whether no pod of it runs or will run: it is finished, or we have stopped it for good."""
-    if is_finished(job):
-        return True
+    return is_finished(job) or (cancel_time(job) is not None and is_idle(job))
+
+
+def is_idle(job: Json) -> bool:
+    """Whether it is suspended, and no pod is left of it."""
     status = job.get("status", {})
     is_busy = status.get("active") or status.get("terminating")
     # The condition is the Job controller's word that it has looked: before that, a pod may be on its way.
-    return cancel_time(job) is not None and condition(job, "Suspended") is not None and not is_busy
+    return condition(job, "Suspended") is not None and not is_busy
 
 
 def is_pod_over(pod: Json) -> bool:
@@ -112,10 +116,13 @@ def _of_pod(attempt: str, pod: Json, is_gone: bool, cancelled_at: float | None, 
     return Observed(attempt, phase)
 
 
-def _of_job(attempt: str, job: Json, cancelled_at: float | None) -> Observed:
-    """A Job without a pod that counts: not there yet, never to come, or gone."""
+def _of_job(attempt: str, job: Json, last: Json | None, cancelled_at: float | None) -> Observed:
+    """A Job without a pod that counts: not there yet, never to come, or gone. `last`: the pod that is gone."""
     if cancelled_at is not None and is_done(job):
         return _over(attempt, _record(ExitReason.CANCELLED, cancelled_at, cancelled_at))
+    if last is not None and has_begun(last) and is_idle(job):
+        at = seconds((condition(job, "Suspended") or {}).get("lastTransitionTime")) or 0.0
+        return _over(attempt, _record(ExitReason.SHIM_LOST, _started(last), at), "its Job was suspended")
     if not is_finished(job):
         return Observed(attempt, Phase.STARTING)
     failed = condition(job, "Failed") or {}

@@ -2,16 +2,17 @@
 
 from services.core.records import Diagnosis, Stage
 from services.worker.executors.kubernetes.case import Case, Container, last_said, message_of
+from services.worker.executors.kubernetes.queueing import may_start_again, queue_text
 from services.worker.executors.kubernetes.scheduling import gates_of, is_scaling_up, misfits_of
 
-_QUEUE = "kueue.x-k8s.io/queue-name"
 _PULL_FAILED = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 _MOST = 300
 
 
 def stage_of(case: Case, diagnosis: Diagnosis | None = None) -> tuple[Stage | None, str]:
     """The stage, and what keeps the attempt there or what it does there. None where the cluster shows nothing of it."""
-    stage, detail = _before(case) if case.pod is None or not case.node else _on_node(case)
+    is_on_node = case.pod is not None and case.node and not may_start_again(case)
+    stage, detail = _on_node(case) if is_on_node else _before(case)
     if diagnosis is not None and not diagnosis.is_final and stage not in {None, Stage.SCHEDULING}:
         detail = diagnosis.summary
     return stage, detail[:_MOST]
@@ -21,22 +22,14 @@ def _before(case: Case) -> tuple[Stage | None, str]:
     """Without a node."""
     if case.job is None:
         return None, ""
-    if case.job.get("spec", {}).get("suspend"):
-        return Stage.QUEUED, _queue_text(case)
+    if case.is_suspended:
+        return Stage.QUEUED, queue_text(case)
     if case.pod is None or case.is_pod_gone:
         return Stage.ADMITTED, ""
     gates = gates_of(case)
     if gates:
         return Stage.QUEUED, f"held back by {', '.join(gates)}"
     return Stage.SCHEDULING, _scheduling_text(case)
-
-
-def _queue_text(case: Case) -> str:
-    """What Kueue says of a Job that it holds back."""
-    queue = ((case.job or {}).get("metadata", {}).get("labels") or {}).get(_QUEUE, "")
-    said = case.said("Pending", "QuotaReserved", "Preempted", "Stopped", "Suspended")
-    where = f"in queue {queue}" if queue else "suspended"
-    return f"{where}: {message_of(said[-1])}" if queue and said else where
 
 
 def _scheduling_text(case: Case) -> str:

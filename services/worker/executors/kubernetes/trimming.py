@@ -10,7 +10,7 @@ _TIMES = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"
 _POD_SPEC = ("nodeName", "nodeSelector", "schedulingGates", "terminationGracePeriodSeconds")
 _POD_STATUS = ("phase", "reason", "message", "startTime", "conditions")
 _STATUSES = ("initContainerStatuses", "containerStatuses")
-_CONTAINER_STATUS = ("name", "image", "state")
+_CONTAINER_STATUS = ("name", "image", "state", "restartCount")
 _EVENT = ("type", "reason", "message", "count", "firstTimestamp", "lastTimestamp", "eventTime")
 _SHORT = 64
 
@@ -51,6 +51,17 @@ def trim_node(body: Json) -> Json:
                 "allocatable": status.get("allocatable", {}),
                 "conditions": [one for one in status.get("conditions", []) if one["type"] == "Ready"],
             },
+        }
+    )
+
+
+def trim_workload(body: Json) -> Json:
+    """What is read of a Workload of Kueue."""
+    return _shared(
+        {
+            "metadata": {**_metadata(body), "ownerReferences": body["metadata"].get("ownerReferences", [])},
+            "spec": {"active": body["spec"].get("active", True)},
+            "status": {"conditions": body.get("status", {}).get("conditions", [])},
         }
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from services.runner.spool import ExitReason, ExitRecord
-from services.worker.executors.kubernetes.case import Case, seconds
+from services.worker.executors.kubernetes.case import QUEUE, Case, seconds
 
 RECORDED = Path(__file__).parent / "recorded"
 MIB = 1 << 20
@@ -65,6 +65,24 @@ def scheduled_not(case: Case, message: str) -> Case:
     """The case with other words of the scheduler."""
     condition = case.pod_condition("PodScheduled")
     return with_pod(case, status={"conditions": [{**condition, "message": message}]})
+
+
+def queued(case: Case, **words: str) -> Case:
+    """The case of a Job in queue `gpus` of Kueue, which says `words` of it: fields of its Workload's condition. Without
+    any Kueue has not looked at it yet."""
+    job = dict(case.job or {})
+    metadata = {**job["metadata"], "labels": {QUEUE: "gpus"}}
+    condition = {"type": "QuotaReserved", "status": "False", "lastTransitionTime": moment(case.now), **words}
+    workload = {"spec": {"active": True}, "status": {"conditions": [condition] if words else []}}
+    return replace(case, job={**job, "metadata": metadata}, workload=workload)
+
+
+def suspended(case: Case) -> Case:
+    """The case of a Job that was suspended after it had a pod, which is gone."""
+    job = dict(case.job or {})
+    conditions = [{"type": "Suspended", "status": "True", "reason": "JobSuspended", "message": "Job suspended"}]
+    job |= {"spec": {**job["spec"], "suspend": True}, "status": {"conditions": conditions, "terminating": 0}}
+    return replace(case, job=job, is_pod_gone=True)
 
 
 def told(case: Case, reason: str, message: str, seconds_ago: float = 0.0) -> Case:

@@ -16,7 +16,9 @@ from tests.worker.executors.kubernetes.cases import (
     disrupted,
     ended,
     moment,
+    queued,
     scheduled_not,
+    suspended,
     told,
     with_pod,
 )
@@ -33,6 +35,7 @@ TAINTED = (
 )
 LOST_MEMORY = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 40Mi."
 DENIED = 'Error creating: admission webhook "gate.example" denied the request: no team label'
+PREEMPTED = "Preempted to accommodate a workload (UID: 1, JobUID: 2) due to prioritization in the ClusterQueue"
 DISK_PRESSURE = "The node had condition: [DiskPressure]. "
 
 
@@ -158,6 +161,31 @@ TABLE = {
     "webhook is away": Row(
         case_of("webhook_away"), Failure.UNSCHEDULABLE, Owner.PLATFORM, "cluster_failing", True, 600
     ),
+    # The queue.
+    "no such queue": Row(
+        queued(case_of("suspended"), reason="Inadmissible", message="LocalQueue gpus doesn't exist"),
+        Failure.UNSCHEDULABLE,
+        Owner.PLATFORM,
+        "queue_closed",
+        patience=24 * HOURS,
+    ),
+    "queue is stopped, other pools are not": Row(
+        queued(
+            case_of("suspended", has_another_pool=True), reason="Inadmissible", message="ClusterQueue all is stopped"
+        ),
+        Failure.UNSCHEDULABLE,
+        Owner.PLATFORM,
+        "queue_closed",
+        True,
+        300,
+    ),
+    "Kueue does not look": Row(
+        replace(queued(case_of("suspended", 61)), workload={}),
+        Failure.UNSCHEDULABLE,
+        Owner.PLATFORM,
+        "queue_unattended",
+        patience=24 * HOURS,
+    ),
     # How it ended: the program and its limits.
     "out of memory": Row(ended(case_of("oom", 5), **KILLED), Failure.OUT_OF_MEMORY, Owner.RESOURCES, "oom_container"),
     "a child out of memory": Row(
@@ -227,6 +255,16 @@ TABLE = {
     "pod deleted": Row(ended(case_of("deleted", 60), **KILLED), Failure.STOPPED, Owner.PLATFORM, "pod_deleted", True),
     "pod deleted and gone": Row(
         replace(case_of("running", 60), is_pod_gone=True), Failure.STOPPED, Owner.PLATFORM, "pod_deleted", True
+    ),
+    "put off by Kueue": Row(
+        ended(suspended(queued(told(case_of("running", 60), "Stopped", PREEMPTED))), **TERMINATED),
+        Failure.STOPPED,
+        Owner.PLATFORM,
+        "suspended",
+        True,
+    ),
+    "Job suspended by hand": Row(
+        ended(suspended(case_of("running", 60)), **TERMINATED), Failure.STOPPED, Owner.PLATFORM, "suspended", True
     ),
     "killed from outside": Row(
         ended(case_of("exit_143", 9), **TERMINATED), Failure.STOPPED, Owner.PLATFORM, "killed_externally", True
@@ -333,6 +371,48 @@ def test_a_wait_is_no_failure(name: str) -> None:
     assert diagnose(case_of(name, 10_000)) is None
 
 
+def test_a_wait_for_quota_is_no_failure() -> None:
+    case = queued(case_of("suspended", 100_000), reason="Pending", message="insufficient unused quota")
+
+    assert diagnose(case) is None
+    # Nor is it known that Kueue does not look, where we may not see what it keeps.
+    assert diagnose(replace(case, workload=None)) is None
+
+
+def test_a_job_that_kueue_is_not_told_to_consider_is_told() -> None:
+    case = queued(case_of("suspended"), reason="Pending", message="insufficient unused quota")
+    said = "The workload is deactivated"
+    evicted = {"type": "Evicted", "status": "True", "reason": "Deactivated", "message": said}
+    conditions = [*(case.workload or {})["status"]["conditions"], evicted]
+    case = replace(case, workload={"spec": {"active": False}, "status": {"conditions": conditions}})
+
+    found = found_in(case)
+
+    assert (found.code, found.summary) == ("queue_closed", f"in queue gpus, which does not admit it: {said}")
+
+
+def test_a_job_that_kueue_has_just_let_go_has_not_waited_for_its_pod() -> None:
+    case = queued(case_of("suspended", 10_000))
+    job = {**(case.job or {}), "spec": {"suspend": False}}
+
+    assert diagnose(replace(case, job=job)) is None
+
+
+def test_one_that_kueue_put_off_before_it_began_may_begin_later() -> None:
+    case = queued(case_of("starting", 60, is_pod_gone=True))
+
+    assert diagnose(suspended(case)) is None
+    assert diagnose(case) is None
+    # Of no queue, it would not come again.
+    assert found_in(case_of("starting", 60, is_pod_gone=True)).code == "pod_deleted"
+
+
+def test_what_kueue_said_is_told_also_of_a_job_that_is_gone() -> None:
+    case = told(case_of("running", 60, is_pod_gone=True), "Stopped", PREEMPTED)
+
+    assert found_in(replace(case, job=None)).summary == f"Kueue took the step's quota back: {PREEMPTED}"
+
+
 @pytest.mark.parametrize("name", ["exit_0", "exit_3"])
 def test_a_program_that_ends_by_itself_speaks_for_itself(name: str) -> None:
     assert diagnose(ended(case_of(name, 9), 0 if name == "exit_0" else 3)) is None
@@ -363,6 +443,15 @@ def test_a_program_told_to_end_has_not_ended_by_itself(exit_code: int, seconds_b
     found = diagnose(case)
 
     assert (found and found.code) == code
+
+
+def test_a_pod_that_is_gone_was_told_to_end_before_the_time_it_bears() -> None:
+    """The API server writes the last deletion of a pod, which has no grace any more, over the first."""
+    case = case_of("running", 60, is_pod_gone=True)
+    case = with_pod(case, metadata={"deletionTimestamp": moment(case.now), "deletionGracePeriodSeconds": 0})
+
+    assert diagnose(ended(case, 0, at=5)) is None
+    assert found_in(ended(case, 0, at=5, terminated=True)).code == "pod_deleted"
 
 
 def test_a_node_that_comes_back_is_not_lost() -> None:

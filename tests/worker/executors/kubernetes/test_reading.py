@@ -13,6 +13,8 @@ ATTEMPT = "rk3v9x2m4q8aa-train-1"
 BEGAN, ENDED = "2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z"
 BEGAN_AT, ENDED_AT = 1767225600.0, 1767225660.0
 NOW = ENDED_AT + 5
+RUNNING: dict[str, Any] = {"running": {"startedAt": BEGAN}}
+WAITING: dict[str, Any] = {"waiting": {"reason": "PodInitializing"}}
 EXIT = {"exit_code": 0, "signal": None, "reason": "exited", "started": 1.0, "finished": 2.0, "bytes": 6}
 
 
@@ -26,6 +28,12 @@ def job(*conditions: str, cancelled: bool = False, suspend: bool = False, **stat
         "spec": {"suspend": suspend},
         "status": {**status, "conditions": rows},
     }
+
+
+def begun(body: dict[str, Any]) -> dict[str, Any]:
+    """The pod with a sidecar that was started."""
+    sidecar = {"name": "runner", "state": RUNNING}
+    return {**body, "status": {**body["status"], "initContainerStatuses": [sidecar]}}
 
 
 def pod(main: dict[str, Any] | None = None, phase: str = "Running", **status: Any) -> dict[str, Any]:
@@ -49,8 +57,6 @@ def killed(code: int, signal: int) -> dict[str, Any]:
     return pod(terminated(code, "Error", said(exit_code=code, signal=signal, reason="signalled")))
 
 
-RUNNING: dict[str, Any] = {"running": {"startedAt": BEGAN}}
-WAITING: dict[str, Any] = {"waiting": {"reason": "PodInitializing"}}
 OVER = [
     (job(), pod(terminated(0, "Completed", said())), Phase.FINISHED, "exited", 0, None),
     (job(), pod(terminated(3, "Error", said(exit_code=3))), Phase.FINISHED, "exited", 3, None),
@@ -70,6 +76,8 @@ OVER = [
     (job(), pod(phase="Failed", reason="DeadlineExceeded"), Phase.FINISHED, "deadline", None, None),
     (job("Failed"), None, Phase.LOST, "Failed it is", None, None),
     (job("Suspended", cancelled=True, suspend=True), None, Phase.FINISHED, "cancelled", None, None),
+    # Of a queue: failed by the deadline that we gave it.
+    (job("Failed", cancelled=True), None, Phase.FINISHED, "cancelled", None, None),
 ]  # fmt: skip
 
 
@@ -112,6 +120,22 @@ def test_a_pod_that_is_gone_is_remembered_as_it_ended() -> None:
     last = killed(143, 15)
     seen = observe(ATTEMPT, job(cancelled=True, suspend=True), last, is_pod_gone=True, now=NOW)
     assert (seen.phase, seen.reason) == (Phase.FINISHED, "cancelled")
+
+
+@pytest.mark.parametrize(
+    ("job_body", "last", "phase"),
+    [
+        (job("Suspended", suspend=True), begun(pod(RUNNING)), Phase.LOST),
+        (job(suspend=True), begun(pod(RUNNING)), Phase.STARTING),
+        (job("Suspended", suspend=True, active=1), begun(pod(RUNNING)), Phase.STARTING),
+        # It had claimed nothing: another pod of the same Job may.
+        (job("Suspended", suspend=True), pod(WAITING, phase="Pending"), Phase.STARTING),
+    ],
+)
+def test_a_job_suspended_by_others_is_lost_with_the_pod_that_had_begun(
+    job_body: dict[str, Any], last: dict[str, Any], phase: Phase
+) -> None:
+    assert observe(ATTEMPT, job_body, last, is_pod_gone=True, now=NOW).phase is phase
 
 
 def test_a_pod_long_overdue_is_on_a_node_that_nobody_hears_of() -> None:

@@ -8,7 +8,7 @@ from services.core.records import Stage
 from services.worker.executors.kubernetes.case import Case
 from services.worker.executors.kubernetes.diagnosis import diagnose
 from services.worker.executors.kubernetes.stages import stage_of
-from tests.worker.executors.kubernetes.cases import case_of, ended, told
+from tests.worker.executors.kubernetes.cases import case_of, ended, queued, suspended, told
 from tests.worker.executors.kubernetes.test_diagnosis import FULL, scheduled_not
 
 
@@ -47,12 +47,17 @@ def test_the_stage_and_what_keeps_it_there(case: Case, stage: Stage | None, deta
 
 def test_a_queue_of_kueue_is_named_with_what_kueue_says() -> None:
     case = case_of("suspended")
-    labels = {"kueue.x-k8s.io/queue-name": "gpus"}
-    case = replace(case, job={**(case.job or {}), "metadata": {**(case.job or {})["metadata"], "labels": labels}})
     said = "couldn't assign flavors to pod set main: insufficient unused quota for nvidia.com/gpu, 1 more needed"
 
-    assert staged(replace(case, events=())) == (Stage.QUEUED, "in queue gpus")
-    assert staged(told(case, "Pending", said)) == (Stage.QUEUED, f"in queue gpus: {said}")
+    assert staged(queued(case)) == (Stage.QUEUED, "in queue gpus")
+    assert staged(replace(queued(case), workload=None)) == (Stage.QUEUED, "in queue gpus")
+    assert staged(queued(case, reason="Pending", message=said)) == (Stage.QUEUED, f"in queue gpus: {said}")
+
+
+def test_one_that_kueue_put_off_before_it_began_is_in_the_queue_again() -> None:
+    case = queued(suspended(case_of("starting")), reason="Pending", message="Preempted to accommodate a workload")
+
+    assert staged(case) == (Stage.QUEUED, "in queue gpus: Preempted to accommodate a workload")
 
 
 def test_words_are_bounded() -> None:
