@@ -40,13 +40,15 @@ class ClusterUnreachable(CohortError):
 
 
 class Refused(CohortError):
-    """The cluster answered, and said no: the HTTP status, and the Status object it said."""
+    """The cluster answered, and said no: the HTTP status, and the Status object it said. `kind`: of what was asked for,
+    in the plural."""
 
-    def __init__(self, action: str, status: int, said: Json) -> None:
+    def __init__(self, action: str, status: int, said: Json, kind: str = "") -> None:
         self.message = str(said.get("message") or status)
         super().__init__(f"the cluster refused to {action}: {self.message[:500]}")
         self.status = status
         self.said = said
+        self.kind = kind
 
     @property
     def is_there(self) -> bool:
@@ -176,7 +178,8 @@ class Cluster:
             response = self._api.call_api(*sending, _request_timeout=(_CONNECT_SECONDS, read_seconds))
             self._requests.labels(method, kind[1], str(response.status)).inc()
             if response.status >= 400:
-                raise Refused(_action(method, kind, name), response.status, _status_of(_bytes(response)))
+                action = _action(method, kind, name)
+                raise Refused(action, response.status, _status_of(_bytes(response)), kind[1])
         return response
 
     def _path(self, kind: Kind, name: str) -> str:

@@ -51,6 +51,7 @@ log = structlog.get_logger()
 _TOLD_AFTER_SECONDS = 30.0
 _LONGEST_NAME = 52
 _MOST_AT_ONCE = 50
+_MOST_DETAIL = 300
 # A cancelled pod whose program should have ended so long ago is taken off its node, whatever it still has to say.
 _FORCE_SECONDS = 120.0
 
@@ -98,8 +99,8 @@ class KubernetesExecutor:
             _check_same(spec, job)
             self._give_token(spec, job)
         except Refused as error:
-            log.warning("job_refused", attempt=spec.attempt, why=str(error))
-            self._put_off.deny(spec.attempt, error.status, error.said)
+            log.warning("attempt_refused", attempt=spec.attempt, why=str(error))
+            self._put_off.deny(spec.attempt, error.status, error.said, error.kind)
             raise Held(str(error)) from error
         except ClusterUnreachable as error:
             raise Held(str(error)) from error
@@ -110,7 +111,7 @@ class KubernetesExecutor:
         if not self._namespace.is_seen():
             # A short silence is nothing to tell of.
             stage = Stage.UNKNOWN if self._namespace.blind_seconds > _TOLD_AFTER_SECONDS else None
-            return Observed(attempt, Phase.UNKNOWN, stage=stage, detail="the cluster does not answer")
+            return Observed(attempt, Phase.UNKNOWN, stage=stage, detail=self._namespace.trouble[:_MOST_DETAIL])
         with self._lock:
             if attempt in self._going:
                 return Observed(attempt, Phase.ABSENT)
@@ -171,9 +172,10 @@ class KubernetesExecutor:
         """The attempt as what is watched shows it, with where it stands and what is wrong with it."""
         nodes = self._namespace.size(attempt)
         if nodes > 1:
-            return as_one(attempt, [Rank(rank, *self._look_at(attempt, rank)) for rank in range(nodes)])
-        seen, _ = self._look_at(attempt, None)
-        return (self._put_off.look(attempt) or seen) if seen.phase is Phase.ABSENT else seen
+            seen = as_one(attempt, [Rank(rank, *self._look_at(attempt, rank)) for rank in range(nodes)])
+        else:
+            seen, _ = self._look_at(attempt, None)
+        return self._put_off.look(attempt, seen)
 
     def _look_at(self, attempt: str, rank: int | None) -> tuple[Observed, Case]:
         """One pod of the attempt, the only one if `rank` is None: how it is seen, and all that is known of it."""

@@ -49,6 +49,11 @@ class Namespace:
         """For how long what is here has not been known to be current; 0 while it is."""
         return max(self.jobs.blind_seconds, self.pods.blind_seconds)
 
+    @property
+    def trouble(self) -> str:
+        """Why what is here is not current."""
+        return self.jobs.refusal or self.pods.refusal or "the cluster does not answer"
+
     def attempts(self) -> set[str]:
         """Every attempt with a Job, or with a pod that is still there."""
         return self.jobs.groups() | self.pods.groups()

@@ -156,7 +156,7 @@ TABLE = {
         patience=60,
     ),
     "webhook is away": Row(
-        case_of("webhook_away"), Failure.UNSCHEDULABLE, Owner.PLATFORM, "cluster_failing", True, 600
+        case_of("webhook_away"), Failure.UNSCHEDULABLE, Owner.PLATFORM, "webhook_failing", True, 24 * HOURS
     ),
     # How it ended: the program and its limits.
     "out of memory": Row(ended(case_of("oom", 5), **KILLED), Failure.OUT_OF_MEMORY, Owner.RESOURCES, "oom_container"),
