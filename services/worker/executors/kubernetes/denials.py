@@ -16,7 +16,7 @@ _SOON, _PASSING, _LONG = 60.0, 600.0, 24 * 3600.0
 _MOST = 300
 _AGAIN = "it is tried again by itself"
 
-_QUOTA = re.compile(r"exceeded quota: (?P<name>[^,\s]+)")
+_QUOTA = re.compile(r"(?:exceeded|status unknown for) quota: (?P<name>[^,\s]+)")
 _RANGE = re.compile(
     r"(?P<why>(?:(?:maximum|minimum) \S+ usage|\S+ max limit to request ratio) per (?:Container|Pod) is .*)"
 )
