@@ -32,6 +32,7 @@ from services.worker.controller.census import publish
 from services.worker.controller.clearing import Clearing
 from services.worker.controller.progress import progress_of
 from services.worker.controller.quota import Quotas
+from services.worker.controller.rescue import Rescue
 from services.worker.controller.retries import has_another_pool, retry_of
 from services.worker.executors import AttemptSpec, Executor, Held, Observed, Phase
 
@@ -67,6 +68,10 @@ class Reconciler:
     @cached_property
     def _clearing(self) -> Clearing:
         return Clearing(self.store, self.attempts, self.executor, self.terms.orphan_seconds)
+
+    @cached_property
+    def _rescue(self) -> Rescue:
+        return Rescue(self.attempts, self.logs, self.executor)
 
     @cached_property
     def _quotas(self) -> Quotas:
@@ -129,6 +134,7 @@ class Reconciler:
                 self.executor.cancel(attempt.id)
                 reach("controller.cancel_sent")
             case do.Close():
+                records = self._rescue.fetch(attempt, records, seen)
                 self._close(state, attempt, self._finished(attempt, records, seen, action))
             case do.Nothing():
                 pass

@@ -6,7 +6,7 @@ thousands of pods costs more than everything else the controller does.
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ Json = dict[str, Any]
 
 _CONNECT_SECONDS = 5.0
 _READ_SECONDS = 30.0
+# Whoever reads a log has others waiting, and its node may be gone.
+_LOG_SECONDS = 10.0
+_LOG_PIECE_BYTES = 1 << 20
 _PAGE = 500
 # The server sends a bookmark about once a minute: a connection that is silent for longer is dead.
 _SILENT_SECONDS = 90.0
@@ -137,6 +140,14 @@ class Cluster:
         query |= {"timeoutSeconds": str(seconds), **({"labelSelector": selector} if selector else {})}
         return Stream(self._send("GET", kind, query=query, read_seconds=_SILENT_SECONDS).response)
 
+    def read_log(self, pod: str, container: str) -> Iterator[bytes]:
+        """What a container has written to its stdout and stderr, as far as its node keeps it, in pieces. Raises
+        `Refused`, `ClusterUnreachable`."""
+        query = {"container": container}
+        response = self._send("GET", PODS, name=f"{pod}/log", query=query, read_seconds=_LOG_SECONDS)
+        with _translated(), closing(response.response) as stream:
+            yield from stream.stream(amt=_LOG_PIECE_BYTES, decode_content=False)
+
     def close(self) -> None:
         """Let go of idle connections."""
         self._api.rest_client.close()
@@ -165,7 +176,7 @@ class Cluster:
         content_type: str = "application/json",
         read_seconds: float = _READ_SECONDS,
     ) -> Any:
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        headers = {"Accept": "application/json, */*", "Content-Type": content_type}
         sending = self._api.param_serialize(
             method,
             self._path(kind, name),

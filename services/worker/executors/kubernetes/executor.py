@@ -16,7 +16,7 @@ from services.core.faults import reach
 from services.core.pool_states import Room
 from services.core.pools import Pools
 from services.core.records import Stage
-from services.worker.executors import AttemptBusy, AttemptSpec, Held, Observed, Phase
+from services.worker.executors import AttemptBusy, AttemptSpec, Held, Observed, Phase, Remains
 from services.worker.executors.kubernetes import manifest
 from services.worker.executors.kubernetes.case import Case
 from services.worker.executors.kubernetes.client import (
@@ -30,6 +30,7 @@ from services.worker.executors.kubernetes.client import (
     Kind,
     Refused,
 )
+from services.worker.executors.kubernetes.copies import last_of
 from services.worker.executors.kubernetes.metrics import Metrics
 from services.worker.executors.kubernetes.namespace import Namespace
 from services.worker.executors.kubernetes.put_off import PutOff
@@ -147,6 +148,20 @@ class KubernetesExecutor:
             self._has_token &= there
             shown = sorted(there - self._going)
         return [self._look(attempt) for attempt in shown]
+
+    def remains(self, attempt: str, rank: int = 0) -> Remains | None:
+        """See `Executor`. The copy that the node keeps of what the shim passed on, as far as that was all."""
+        only = rank if self._namespace.size(attempt) > 1 else None
+        pod, exit = self._namespace.pod(attempt, only), self._look_at(attempt, only)[0].exit
+        if pod is None or pod.is_gone or exit is None or exit.gaps or exit.stdout_left_out_bytes:
+            return None
+        try:
+            before, data = last_of(self._cluster.read_log(pod.body["metadata"]["name"], manifest.MAIN))
+        except (Refused, ClusterUnreachable) as error:
+            log.warning("remains_not_read", attempt=attempt, rank=rank, why=str(error))
+            return None
+        # Of a program whose shim was killed with it, nobody counted the bytes.
+        return Remains(data, before, exit.bytes or None, is_exact=False) if data else None
 
     def rooms(self) -> Sequence[Room]:
         """See `Executor`. Nothing, where the nodes cannot be seen."""
