@@ -30,7 +30,7 @@ from services.worker.executors.kubernetes.client import (
     Kind,
     Refused,
 )
-from services.worker.executors.kubernetes.copies import last_of
+from services.worker.executors.kubernetes.copies import remains_of
 from services.worker.executors.kubernetes.metrics import Metrics
 from services.worker.executors.kubernetes.namespace import Namespace
 from services.worker.executors.kubernetes.put_off import PutOff
@@ -52,7 +52,6 @@ log = structlog.get_logger()
 _TOLD_AFTER_SECONDS = 30.0
 _LONGEST_NAME = 52
 _MOST_AT_ONCE = 50
-_MOST_DETAIL = 300
 # A cancelled pod whose program should have ended so long ago is taken off its node, whatever it still has to say.
 _FORCE_SECONDS = 120.0
 
@@ -112,7 +111,7 @@ class KubernetesExecutor:
         if not self._namespace.is_seen():
             # A short silence is nothing to tell of.
             stage = Stage.UNKNOWN if self._namespace.blind_seconds > _TOLD_AFTER_SECONDS else None
-            return Observed(attempt, Phase.UNKNOWN, stage=stage, detail=self._namespace.trouble[:_MOST_DETAIL])
+            return Observed(attempt, Phase.UNKNOWN, stage=stage, detail=self._namespace.trouble)
         with self._lock:
             if attempt in self._going:
                 return Observed(attempt, Phase.ABSENT)
@@ -150,18 +149,9 @@ class KubernetesExecutor:
         return [self._look(attempt) for attempt in shown]
 
     def remains(self, attempt: str, rank: int = 0) -> Remains | None:
-        """See `Executor`. The copy that the node keeps of what the shim passed on, as far as that was all."""
-        only = rank if self._namespace.size(attempt) > 1 else None
-        pod, exit = self._namespace.pod(attempt, only), self._look_at(attempt, only)[0].exit
-        if pod is None or pod.is_gone or exit is None or exit.gaps or exit.stdout_left_out_bytes:
-            return None
-        try:
-            before, data = last_of(self._cluster.read_log(pod.body["metadata"]["name"], manifest.MAIN))
-        except (Refused, ClusterUnreachable) as error:
-            log.warning("remains_not_read", attempt=attempt, rank=rank, why=str(error))
-            return None
-        # Of a program whose shim was killed with it, nobody counted the bytes.
-        return Remains(data, before, exit.bytes or None, is_exact=False) if data else None
+        """See `Executor`."""
+        seen, case = self._look_at(attempt, rank if self._namespace.size(attempt) > 1 else None)
+        return remains_of(self._cluster, seen, case)
 
     def rooms(self) -> Sequence[Room]:
         """See `Executor`. Nothing, where the nodes cannot be seen."""
@@ -174,7 +164,7 @@ class KubernetesExecutor:
         if attempt not in self._namespace.attempts():
             return
         seen = self.inspect(attempt)
-        if not seen.phase.is_over or seen.lingers or self._is_shipping(attempt):
+        if not seen.phase.is_over or seen.lingers or self._namespace.is_shipping(attempt):
             raise AttemptBusy(f"attempt {attempt} is {seen.phase}; cancel it or wait before removing it")
         with self._lock:
             self._going.add(attempt)
@@ -213,11 +203,6 @@ class KubernetesExecutor:
             return True
         laying = container(pod, manifest.LAY).get("state") or {} if pod else {}
         return "running" in laying or "terminated" in laying
-
-    def _is_shipping(self, attempt: str) -> bool:
-        """Whether a sidecar is still at work."""
-        states = (container(pod, manifest.RUNNER).get("state") for pod in self._namespace.present_pods(attempt))
-        return any("running" in (state or {}) for state in states)
 
     def _create(self, spec: AttemptSpec) -> Json:
         """Make the Job, or find the one that is there."""

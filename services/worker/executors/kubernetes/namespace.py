@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from services.worker.executors.kubernetes.client import EVENTS, JOBS, NODES, PODS, Cluster, Json
-from services.worker.executors.kubernetes.manifest import ATTEMPT, RANK, SELECTOR, TENANT
-from services.worker.executors.kubernetes.reading import is_done
+from services.worker.executors.kubernetes.manifest import ATTEMPT, RANK, RUNNER, SELECTOR, TENANT
+from services.worker.executors.kubernetes.reading import container, is_done
 from services.worker.executors.kubernetes.watching import Kept, Watched
 
 # Short outages are not worth a word: a watch that ends is opened again.
@@ -82,6 +82,11 @@ class Namespace:
     def present_pods(self, attempt: str) -> list[Json]:
         """Every pod of the attempt that is there."""
         return [kept.body for kept in self.pods.of(attempt) if not kept.is_gone]
+
+    def is_shipping(self, attempt: str) -> bool:
+        """Whether a sidecar is still at work."""
+        states = (container(pod, RUNNER).get("state") for pod in self.present_pods(attempt))
+        return any("running" in (state or {}) for state in states)
 
     def events(self, attempt: str, rank: int | None = None) -> list[Json]:
         """What the cluster said about the attempt's Job and its newest pod (of that rank), oldest first."""
