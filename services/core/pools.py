@@ -49,6 +49,10 @@ class Toleration(_Entry):
             raise ValueError("a toleration with the operator Exists has no value")
         if not self.key and self.operator != "Exists":
             raise ValueError("a toleration without a key needs the operator Exists")
+        if (self.key and not _fits(_QUALIFIED, self.key)) or not _fits(_LABEL_VALUE, self.value):
+            raise ValueError(f"{self.key}={self.value} is no taint that a node can have")
+        if self.toleration_seconds is not None and self.effect != "NoExecute":
+            raise ValueError("tolerationSeconds needs the effect NoExecute")
         return self
 
 

@@ -33,7 +33,8 @@ class ExitReason(StrEnum):
 class ExitRecord(Record):
     """How the program ended. `exit_code` is as a shell says it (128 + signal), None if that will never be known or
     the program was never started. Times are seconds since the epoch; `bytes` is the size of the log. `terminated`: the
-    shim was told to end while the program ran, by whoever rules the machine or the container."""
+    shim was told to end while the program ran, by whoever rules the machine or the container. `stdout_left_out_bytes`:
+    how much of the log is missing in the copy on the shim's stdout."""
 
     exit_code: int | None
     signal: int | None
@@ -44,6 +45,7 @@ class ExitRecord(Record):
     bytes: int
     gaps: tuple[Gap, ...] = ()
     peaks: Mapping[str, int] = Field(default_factory=dict)
+    stdout_left_out_bytes: int = 0
 
 
 class ShimRecord(Record):

@@ -5,8 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from starlette.responses import Response
 
 from services.core.resources import Resources
+from services.worker.controller.rescue import missing_of
 from services.worker.executors import Observed, Phase
 from tests.cluster.world import KubernetesWorld, wait_until
 from tests.worker.executors.contract import ENDLESS, until, until_over, until_said, until_settled
@@ -132,6 +134,25 @@ def test_a_line_of_5_mb_and_bytes_that_are_no_text_arrive_as_they_are(world: Kub
     spec = world.spec(script)
     world.executor.submit(spec)
     assert until_settled(world, spec.attempt).log == b"x" * 5000000 + b"\n\0\xff\xfe\n"
+
+
+def test_what_a_sidecar_that_died_with_its_program_did_not_ship_is_on_the_node(world: KubernetesWorld) -> None:
+    spec = world.spec("echo first; sleep 3; seq 1 20000; printf last")
+    world.executor.submit(spec)
+    until_said(world, spec.attempt, b"first")
+    world.ingest.instead["log"].extend(Response(status_code=503) for _ in range(1000))
+    seen = until_over(world, spec.attempt)
+    world.kill_sidecar(spec.attempt)
+    # The pod is over: nobody starts the sidecar again.
+    wait_until(lambda: world.pod(spec.attempt).status.phase in {"Failed", "Succeeded"})
+    stored = bytes(world.kept(spec.attempt).log)
+    remains = world.executor.remains(spec.attempt)
+    assert stored == b"first\n"
+    assert remains
+    missing = missing_of(remains, len(stored), stored)
+    assert stored + missing == b"first\n" + b"".join(b"%d\n" % n for n in range(1, 20001)) + b"last"
+    assert seen.exit
+    assert seen.exit.bytes == len(stored + missing)
 
 
 def cause(seen: Observed) -> tuple[str, bool]:

@@ -15,7 +15,7 @@ pools:
     price_per_hour: 0.5
   - name: a100-spot
     node_selector: {node.kubernetes.io/instance-type: p4d.24xlarge}
-    tolerations: [{key: nvidia.com/gpu, operator: Exists, effect: NoSchedule, tolerationSeconds: 60}]
+    tolerations: [{key: nvidia.com/gpu, operator: Exists, effect: NoExecute, tolerationSeconds: 60}]
     gpu_product: NVIDIA A100
     gpu_memory: 40Gi
     gpus_per_node: 8
@@ -76,6 +76,9 @@ def secrets(**fields: str) -> dict[str, Any]:
         (pool(node_selector={"gpu": True}), "pools.0.node_selector.gpu", "valid string"),
         (pool(node_selector={"a b": "c"}), "pools.0.node_selector", "no label"),
         (pool(tolerations=[{"operator": "Exists", "value": "x"}]), "pools.0.tolerations.0", "has no value"),
+        (pool(tolerations=[{"key": "a b", "operator": "Exists"}]), "pools.0.tolerations.0", "no taint"),
+        (pool(tolerations=[{"key": "gpu", "value": "a b"}]), "pools.0.tolerations.0", "no taint"),
+        (pool(tolerations=[{"key": "gpu", "tolerationSeconds": 60}]), "pools.0.tolerations.0", "needs the effect"),
         (pool(queue="My Queue"), "pools.0.queue", "no name of a queue"),
         (pool(gpu_resource="nvidia gpu"), "pools.0.gpu_resource", "should match pattern"),
         ({"pools": []}, "pools", "at least 1 item"),

@@ -53,6 +53,16 @@ class AttemptProcesses:
         self._directory = directory
         self._spool = Spool(directory / "spool")
 
+    @property
+    def said_bytes(self) -> int:
+        """How much its program has said, shipped or not."""
+        return self._spool.log.stat().st_size if self._spool.log.exists() else 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its shim has said how it ended."""
+        return self._spool.exit() is not None
+
     def kill_shim(self) -> None:
         """The machine's end, as far as the attempt is concerned: its program dies with the shim."""
         if record := self._spool.shim():

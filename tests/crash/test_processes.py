@@ -12,7 +12,10 @@ RESTARTS = 3
 def test_a_program_that_is_killed_is_the_agents_to_mend(fleet_of: FleetMaker) -> None:
     fleet = fleet_of()
     run = in_the_middle_of_its_step(fleet)
-    fleet.attempt(f"{run}-train-1").kill_program()
+    first_attempt = fleet.attempt(f"{run}-train-1")
+    first_attempt.kill_program()
+    # What the killed shell had started lives on until the shim ends it, and must not get to say more.
+    fleet.until(lambda: first_attempt.is_over)
     fleet.let_programs_go()
     fleet.until(story.ended(fleet, run))
     story.went_well(fleet, run)
@@ -89,6 +92,8 @@ def in_the_middle_of_its_step(fleet: Fleet) -> str:
     fleet.hold_programs()
     run = story.begin(fleet)
     story.until_begun(fleet, run)
+    # That the run's log says so means no more than that there is a process.
+    fleet.until(lambda: fleet.attempt(f"{run}-train-1").said_bytes == half(run))
     return run
 
 

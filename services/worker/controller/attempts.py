@@ -34,6 +34,7 @@ from services.worker.controller.closing import Closing
 from services.worker.controller.news import EVERY_ATTEMPT
 from services.worker.controller.progress import progress_of
 from services.worker.controller.quota import Quotas
+from services.worker.controller.rescue import Rescue
 from services.worker.controller.retries import has_another_pool
 from services.worker.executors import AttemptSpec, Executor, Held, Observed, Phase
 
@@ -82,6 +83,10 @@ class Reconciler:
         return Clearing(self.store, self.attempts, self.executor, self.terms.orphan_seconds)
 
     @cached_property
+    def _rescue(self) -> Rescue:
+        return Rescue(self.attempts, self.logs, self.executor)
+
+    @cached_property
     def _quotas(self) -> Quotas:
         return Quotas(GpuHolds(self.store.client), self.terms.pools.quota, self.attempts, self.executor)
 
@@ -127,9 +132,7 @@ class Reconciler:
             state = self.store.state(run)
             live = [attempt for attempt in state.live_attempts() if names is EVERY_ATTEMPT or attempt.id in names]
             for attempt, records in zip(live, self.attempts.records_of(live), strict=True):
-                if self._reconcile(state, attempt, records, errands):
-                    # Money that the end of one gave back, or its retry holds, counts for the next.
-                    state = self.store.state(run)
+                self._reconcile(state, attempt, records, errands)
             return live
         except RunNotFound:
             log.warning("run_not_known", run=run)
@@ -142,8 +145,8 @@ class Reconciler:
 
     def _reconcile(
         self, state: RunState, attempt: Attempt, records: Sequence[AttemptRecord], errands: list[Errand]
-    ) -> bool:
-        """Do what one attempt needs now, but for the errand that this may be. Whether it is over then."""
+    ) -> None:
+        """Do what one attempt needs now, but for the errand that this may be."""
         with _edge(attempt.id):
             seen = self.executor.inspect(attempt.id)
             record = ranks.as_one(records, seen)
@@ -154,15 +157,16 @@ class Reconciler:
                     errands.append(Errand(attempt.id, partial(self._submit, state, attempt)))
                 case do.Cancel():
                     errands.append(Errand(attempt.id, partial(self._cancel, attempt)))
+                case do.Close() if Rescue.is_due(records, seen):
+                    errands.append(Errand(attempt.id, partial(self._rescue_and_close, attempt, records, seen, action)))
+                case do.Close():
+                    self._closing.close(attempt, records, seen, action)
                 case do.Started():
                     self._record_started(state, attempt)
-                case do.Close():
-                    self._closing.close(state, attempt, records, seen, action)
-                    return True
                 case do.Nothing():
                     pass
-            self._record_progress(state, attempt, seen)
-        return False
+            if not isinstance(action, do.Close):
+                self._record_progress(state, attempt, seen)
 
     def _within_quota(
         self, state: RunState, attempt: Attempt, seen: Observed, action: do.Action
@@ -189,6 +193,11 @@ class Reconciler:
     def _cancel(self, attempt: Attempt) -> None:
         self.executor.cancel(attempt.id)
         reach("controller.cancel_sent")
+
+    def _rescue_and_close(
+        self, attempt: Attempt, records: Sequence[AttemptRecord], seen: Observed, close: do.Close
+    ) -> None:
+        self._closing.close(attempt, self._rescue.fetch(attempt, records), seen, close)
 
     def _spec(self, state: RunState, attempt: Attempt) -> AttemptSpec:
         step = step_of_attempt(attempt.id)

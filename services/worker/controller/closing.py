@@ -2,9 +2,10 @@
 without a word to the agent, until that has failed too often.
 """
 
+import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -13,7 +14,7 @@ from services.core.attempts import AttemptRecord
 from services.core.errors import BudgetSpent
 from services.core.faults import reach
 from services.core.hints import Hints
-from services.core.keys import step_of_attempt
+from services.core.keys import run_of_attempt, step_of_attempt
 from services.core.ledger import Ledger
 from services.core.lifecycle import Status
 from services.core.pools import Pools
@@ -28,18 +29,24 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Closing:
-    """Closes attempts that are over."""
+    """Closes attempts that are over. Threads may share it."""
 
     store: RunStore
     ledger: Ledger
     hints: Hints
     pools: Pools
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def close(
-        self, state: RunState, attempt: Attempt, records: Sequence[AttemptRecord], seen: Observed, close: do.Close
-    ) -> None:
+    def close(self, attempt: Attempt, records: Sequence[AttemptRecord], seen: Observed, close: do.Close) -> None:
         """Write the end down once, with what follows from it; pay, and wake the run. May be repeated."""
         finished = self._finished(attempt, records, seen, close)
+        # One after the other: what the retry of one holds of the run's money, the next has not.
+        with self._lock:
+            state = self.store.state(run_of_attempt(attempt.id))
+            if state.live_attempt(attempt.id) is not None:
+                self._close(state, attempt, finished)
+
+    def _close(self, state: RunState, attempt: Attempt, finished: ev.AttemptFinished) -> None:
         retry = self._retry(state, attempt, finished)
         after = self.store.record(
             state.run, f"finished:{attempt.id}", lambda now: _draft(now, attempt, finished, retry)

@@ -17,7 +17,21 @@ from services.core.records import Diagnosis, FileRef, Stage
 from services.core.resources import Resources
 from services.runner.spool import ExitReason, ExitRecord
 
-__all__ = ["AttemptBusy", "AttemptSpec", "Executor", "ExitReason", "ExitRecord", "Held", "Observed", "Phase", "Room"]
+__all__ = [
+    "AttemptBusy",
+    "AttemptSpec",
+    "Executor",
+    "ExitReason",
+    "ExitRecord",
+    "Held",
+    "Observed",
+    "Phase",
+    "Remains",
+    "Room",
+]
+
+
+MOST_REMAINS_BYTES = 16 << 20
 
 
 class AttemptBusy(Conflict):
@@ -105,6 +119,20 @@ class Observed:
     rank: int | None = None
 
 
+@dataclass(frozen=True)
+class Remains:
+    """The end of what a program wrote, from where it ran; `before`: how many bytes of it came earlier. `size` is that
+    of the log, None where only the program's shim could have told.
+
+    The log itself `is_exact`. A copy of it may have lost more before `before`, and end in a newline that nobody wrote.
+    """
+
+    data: bytes
+    before: int
+    size: int | None
+    is_exact: bool
+
+
 class Executor(Protocol):
     """Runs attempts. Any number of executors over the same world may be used at once, and any may die at any line."""
 
@@ -130,6 +158,11 @@ class Executor(Protocol):
     def watch(self, told: Callable[[str], None]) -> None:
         """Have `told` called, on any thread, with the name of an attempt to which something has happened that no runner
         announces. A hint: it may come late, twice or never."""
+        ...
+
+    def remains(self, attempt: str, rank: int = 0) -> Remains | None:
+        """What is left of the output of an attempt that is over, `MOST_REMAINS_BYTES` at most: for a log that its
+        runner did not bring. None where nothing is left, or it cannot be read now. May take some seconds."""
         ...
 
     def rooms(self) -> Sequence[Room]:

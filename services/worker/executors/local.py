@@ -14,7 +14,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import structlog
@@ -27,9 +27,9 @@ from services.core.pool_states import Room
 from services.core.pools import LOCAL
 from services.core.workspace import Workspace
 from services.runner import shim
-from services.runner.follow import lost
+from services.runner.follow import LogFile, lost
 from services.runner.spool import ExitReason, ExitRecord, Spool, is_held
-from services.worker.executors import AttemptBusy, AttemptSpec, Observed, Phase
+from services.worker.executors import MOST_REMAINS_BYTES, AttemptBusy, AttemptSpec, Observed, Phase, Remains
 from services.worker.executors.detached import Detached
 from services.worker.executors.environment import launch_environment, program_environment
 from services.worker.executors.laying import Laid, lay
@@ -107,6 +107,14 @@ class LocalExecutor:
 
     def watch(self, told: Callable[[str], None]) -> None:
         """See `Executor`. Nobody is told anything: what happens here without a runner's word is found by looking."""
+
+    def remains(self, attempt: str, rank: int = 0) -> Remains | None:
+        """See `Executor`."""
+        with closing(LogFile(Spool(self._home(attempt) / "spool").log)) as file:
+            size = file.size()
+            before = max(0, size - MOST_REMAINS_BYTES)
+            data = file.read(before, size - before)
+        return Remains(data, before, size, is_exact=True) if data else None
 
     def rooms(self) -> Sequence[Room]:
         """See `Executor`. Programs here are given no share of the machine, so nothing is known to be free."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from services.core.observations import FinishReport
 from services.runner.spool import ExitReason, ExitRecord
-from services.worker.executors import AttemptBusy, AttemptSpec, Observed, Phase, Room
+from services.worker.executors import AttemptBusy, AttemptSpec, Observed, Phase, Remains, Room
 
 
 def exit_record(exit_code: int | None = 0, reason: str = "exited", **fields: Any) -> ExitRecord:
@@ -31,6 +31,7 @@ class Cloud:
         self.broken: dict[str, Exception] = {}
         self.busy: set[str] = set()
         self.has_room: list[Room] = []
+        self.left: dict[tuple[str, int], Remains] = {}
 
     def set(self, attempt: str, phase: Phase, exit: ExitRecord | None = None, **fields: Any) -> None:
         """Where an attempt stands from now on."""
@@ -53,6 +54,9 @@ class Cloud:
 
     def watch(self, told: Callable[[str], None]) -> None:
         raise AssertionError("the tests tell the controller themselves")
+
+    def remains(self, attempt: str, rank: int = 0) -> Remains | None:
+        return self.left.get((attempt, rank))
 
     def rooms(self) -> Sequence[Room]:
         return self.has_room

@@ -257,6 +257,14 @@ class ExecutorContract:
         assert (seen.phase, seen.reason) == (Phase.FINISHED, "not_claimed")
         assert world.kept(spec.attempt).log == b""
 
+    def test_what_a_program_wrote_remains_where_it_ran(self, world: World) -> None:
+        spec = world.spec("echo one; echo two >&2; exit 3")
+        assert world.executor.remains(spec.attempt) is None
+        world.executor.submit(spec)
+        until_over(world, spec.attempt)
+        remains = wait_until(lambda: world.executor.remains(spec.attempt))
+        assert (remains.data, remains.before, remains.size) == (b"one\ntwo\n", 0, 8)
+
     def test_only_what_is_over_and_settled_is_removed_and_its_name_is_free_again(self, world: World) -> None:
         spec = world.spec("echo ran")
         busy = world.spec(ENDLESS)

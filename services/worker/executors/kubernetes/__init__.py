@@ -3,6 +3,7 @@
 - `manifest`: what is sent to the cluster for an attempt. Pure.
 - `needs`: what a pod asks of its node. Pure.
 - `client`: the only door to the Kubernetes API.
+- `copies`: what the nodes keep of what programs wrote.
 - `watching`: the Jobs, pods and events of the namespace, kept current by list and watch.
 - `reading`: how far an attempt has come, from its Job and its pod. Pure.
 - `ranks`: one view of an attempt that has several pods. Pure.

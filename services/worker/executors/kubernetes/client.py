@@ -6,7 +6,7 @@ thousands of pods costs more than everything else the controller does.
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ Json = dict[str, Any]
 
 _CONNECT_SECONDS = 5.0
 _READ_SECONDS = 30.0
+# Whoever reads a log has others waiting, and its node may be gone.
+_LOG_SECONDS = 10.0
+_LOG_PIECE_BYTES = 1 << 20
 _PAGE = 200
 # Four watches, and as many requests at once as anybody makes.
 _CONNECTIONS = 32
@@ -44,13 +47,15 @@ class ClusterUnreachable(CohortError):
 
 
 class Refused(CohortError):
-    """The cluster answered, and said no: the HTTP status, and the Status object it said."""
+    """The cluster answered, and said no: the HTTP status, and the Status object it said. `kind`: of what was asked for,
+    in the plural."""
 
-    def __init__(self, action: str, status: int, said: Json) -> None:
+    def __init__(self, action: str, status: int, said: Json, kind: str = "") -> None:
         self.message = str(said.get("message") or status)
         super().__init__(f"the cluster refused to {action}: {self.message[:500]}")
         self.status = status
         self.said = said
+        self.kind = kind
 
     @property
     def is_there(self) -> bool:
@@ -144,6 +149,14 @@ class Cluster:
         query |= {"timeoutSeconds": str(seconds), **({"labelSelector": selector} if selector else {})}
         return Stream(self._send("GET", kind, query=query, read_seconds=_SILENT_SECONDS).response)
 
+    def read_log(self, pod: str, container: str) -> Iterator[bytes]:
+        """What a container has written to its stdout and stderr, as far as its node keeps it, in pieces. Raises
+        `Refused`, `ClusterUnreachable`."""
+        query = {"container": container}
+        response = self._send("GET", PODS, name=f"{pod}/log", query=query, read_seconds=_LOG_SECONDS)
+        with _translated(), closing(response.response) as stream:
+            yield from stream.stream(amt=_LOG_PIECE_BYTES, decode_content=False)
+
     def close(self) -> None:
         """Let go of idle connections."""
         self._api.rest_client.close()
@@ -172,7 +185,7 @@ class Cluster:
         content_type: str = "application/json",
         read_seconds: float = _READ_SECONDS,
     ) -> Any:
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        headers = {"Accept": "application/json, */*", "Content-Type": content_type}
         sending = self._api.param_serialize(
             method,
             self._path(kind, name),
@@ -185,7 +198,8 @@ class Cluster:
             response = self._api.call_api(*sending, _request_timeout=(_CONNECT_SECONDS, read_seconds))
             self._requests.labels(method, kind[1], str(response.status)).inc()
             if response.status >= 400:
-                raise Refused(_action(method, kind, name), response.status, _status_of(_bytes(response)))
+                action = _action(method, kind, name)
+                raise Refused(action, response.status, _status_of(_bytes(response)), kind[1])
         return response
 
     def _path(self, kind: Kind, name: str) -> str:

@@ -15,7 +15,7 @@ from services.core.faults import reach
 from services.core.pool_states import Room
 from services.core.pools import Pools
 from services.core.records import Stage
-from services.worker.executors import AttemptBusy, AttemptSpec, Held, Observed, Phase
+from services.worker.executors import AttemptBusy, AttemptSpec, Held, Observed, Phase, Remains
 from services.worker.executors.kubernetes import manifest
 from services.worker.executors.kubernetes.case import Case
 from services.worker.executors.kubernetes.client import (
@@ -28,6 +28,7 @@ from services.worker.executors.kubernetes.client import (
     Kind,
     Refused,
 )
+from services.worker.executors.kubernetes.copies import remains_of
 from services.worker.executors.kubernetes.metrics import Metrics
 from services.worker.executors.kubernetes.namespace import Namespace
 from services.worker.executors.kubernetes.put_off import PutOff
@@ -94,8 +95,8 @@ class KubernetesExecutor:
             _check_same(spec, job)
             self._give_token(spec, job)
         except Refused as error:
-            log.warning("job_refused", attempt=spec.attempt, why=str(error))
-            self._put_off.deny(spec.attempt, error.status, error.said)
+            log.warning("attempt_refused", attempt=spec.attempt, why=str(error))
+            self._put_off.deny(spec.attempt, error.status, error.said, error.kind)
             raise Held(str(error)) from error
         except ClusterUnreachable as error:
             raise Held(str(error)) from error
@@ -106,7 +107,7 @@ class KubernetesExecutor:
         if not self._namespace.is_seen():
             # A short silence is nothing to tell of.
             stage = Stage.UNKNOWN if self._namespace.blind_seconds > _TOLD_AFTER_SECONDS else None
-            return Observed(attempt, Phase.UNKNOWN, stage=stage, detail="the cluster does not answer")
+            return Observed(attempt, Phase.UNKNOWN, stage=stage, detail=self._namespace.trouble)
         return Observed(attempt, Phase.ABSENT) if attempt in self._removals else self._look(attempt)
 
     def cancel(self, attempt: str) -> None:
@@ -136,6 +137,11 @@ class KubernetesExecutor:
             self._stopping.keep_from_starting_again(attempt)
         return staying
 
+    def remains(self, attempt: str, rank: int = 0) -> Remains | None:
+        """See `Executor`."""
+        seen, case = self._look_at(attempt, rank if self._namespace.size(attempt) > 1 else None)
+        return remains_of(self._cluster, seen, case)
+
     def rooms(self) -> Sequence[Room]:
         """See `Executor`. Nothing, where the nodes cannot be seen."""
         nodes = self._namespace.nodes()
@@ -147,7 +153,7 @@ class KubernetesExecutor:
         if attempt not in self._namespace.attempts():
             return
         seen = self.inspect(attempt)
-        if not seen.phase.is_over or seen.lingers or self._is_shipping(attempt):
+        if not seen.phase.is_over or seen.lingers or self._namespace.is_shipping(attempt):
             raise AttemptBusy(f"attempt {attempt} is {seen.phase}; cancel it or wait before removing it")
         self._removals.add(attempt)
 
@@ -155,9 +161,10 @@ class KubernetesExecutor:
         """The attempt as what is watched shows it, with where it stands and what is wrong with it."""
         nodes = self._namespace.size(attempt)
         if nodes > 1:
-            return as_one(attempt, [Rank(rank, *self._look_at(attempt, rank)) for rank in range(nodes)])
-        seen, _ = self._look_at(attempt, None)
-        return (self._put_off.look(attempt) or seen) if seen.phase is Phase.ABSENT else seen
+            seen = as_one(attempt, [Rank(rank, *self._look_at(attempt, rank)) for rank in range(nodes)])
+        else:
+            seen, _ = self._look_at(attempt, None)
+        return self._put_off.look(attempt, seen)
 
     def _look_at(self, attempt: str, rank: int | None) -> tuple[Observed, Case]:
         """One pod of the attempt, the only one if `rank` is None: how it is seen, and all that is known of it."""
@@ -181,11 +188,6 @@ class KubernetesExecutor:
             return True
         laying = container(pod, manifest.LAY).get("state") or {} if pod else {}
         return "running" in laying or "terminated" in laying
-
-    def _is_shipping(self, attempt: str) -> bool:
-        """Whether a sidecar is still at work."""
-        states = (container(pod, manifest.RUNNER).get("state") for pod in self._namespace.present_pods(attempt))
-        return any("running" in (state or {}) for state in states)
 
     def _create(self, spec: AttemptSpec) -> Json:
         """Make the Job, or find the one that is there."""

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 
 from services.worker.executors.kubernetes.client import EVENTS, JOBS, NODES, PODS, WORKLOADS, Cluster, Json
-from services.worker.executors.kubernetes.manifest import ATTEMPT, RANK, SELECTOR, TENANT
-from services.worker.executors.kubernetes.reading import is_done
+from services.worker.executors.kubernetes.manifest import ATTEMPT, RANK, RUNNER, SELECTOR, TENANT
+from services.worker.executors.kubernetes.reading import container, is_done
 from services.worker.executors.kubernetes.trimming import (
     trim_event,
     trim_job,
@@ -67,6 +67,11 @@ class Namespace:
         """For how long what is here has not been known to be current; 0 while it is."""
         return max(self.jobs.blind_seconds, self.pods.blind_seconds)
 
+    @property
+    def trouble(self) -> str:
+        """Why what is here is not current."""
+        return self.jobs.refusal or self.pods.refusal or "the cluster does not answer"
+
     def attempts(self) -> set[str]:
         """Every attempt with a Job, or with a pod that is still there."""
         return self.jobs.groups() | self.pods.groups()
@@ -106,6 +111,11 @@ class Namespace:
     def present_pods(self, attempt: str) -> list[Json]:
         """Every pod of the attempt that is there."""
         return [kept.body for kept in self.pods.of(attempt) if not kept.is_gone]
+
+    def is_shipping(self, attempt: str) -> bool:
+        """Whether a sidecar is still at work."""
+        states = (container(pod, RUNNER).get("state") for pod in self.present_pods(attempt))
+        return any("running" in (state or {}) for state in states)
 
     def events(self, attempt: str, rank: int | None = None) -> list[Json]:
         """What the cluster said about the attempt's Job and its newest pod (of that rank), oldest first."""

@@ -58,6 +58,8 @@ class Watched:
         self._synced = threading.Event()
         self._stopped = threading.Event()
         self._blind_since: float | None = time.monotonic()
+        self.refusal = ""
+        """How the cluster words it that it does not show us these objects; '' where it shows them, or is silent."""
         self._stream: Stream | None = None
         self._thread = threading.Thread(target=self._run, name=f"watch-{kind[1]}", daemon=True)
 
@@ -115,11 +117,13 @@ class Watched:
                 self._follow()
                 failures = 0
             except ClusterUnreachable as error:
+                self.refusal = ""
                 failures = self._blind(failures, str(error))
             except Refused as error:
                 if error.status == 410:
                     log.info("watch_expired", kind=self._kind[1])
                 else:
+                    self.refusal = str(error)
                     failures = self._blind(failures, str(error))
             except Exception:
                 # The edge of the thread: a watch that ended would never be noticed.
@@ -158,6 +162,7 @@ class Watched:
         if self._blind_since is not None and self._synced.is_set():
             log.info("cluster_seen_again", kind=self._kind[1], seconds=round(self.blind_seconds, 1))
         self._blind_since = None
+        self.refusal = ""
         self._synced.set()
 
     def _apply(self, change: str, body: Json) -> None:

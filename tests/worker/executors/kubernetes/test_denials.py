@@ -14,9 +14,22 @@ POLICY = (
 QUOTA = 'jobs.batch "train" is forbidden: exceeded quota: jobs, requested: count/jobs.batch=1, used: count/jobs.batch=9'
 RANGE = 'pods "train" is forbidden: maximum memory usage per Container is 1Gi, but limit is 4Gi'
 WEBHOOK = 'admission webhook "gate.example" denied the request: no team label'
+AWAY = (
+    'Internal error occurred: failed calling webhook "gate.example": failed to call webhook: Post "https://gate:443/": '
+    "context deadline exceeded"
+)
+RATIO = (
+    'pods "train" is forbidden: memory max limit to request ratio per Container is 1, but provided ratio is 2.000000'
+)
 ROLE = 'jobs.batch is forbidden: User "system:serviceaccount:a:b" cannot create resource "jobs" in API group "batch"'
 ENV = "a valid environment variable name must consist only of printable ASCII characters other than '='"
 FIELD = "spec.template.spec.containers[0].env[0].name"
+GOING = {
+    "message": 'jobs.batch "train" is forbidden: unable to create new content in namespace a',
+    "details": {"causes": [{"reason": "NamespaceTerminating", "message": "namespace a is being terminated"}]},
+}
+SELECTOR = {"field": "spec.template.spec.nodeSelector", "message": "Invalid value: a..b/c"}
+POOL = {"message": "Job is invalid", "details": {"causes": [SELECTOR]}}
 INVALID = {"message": "Job is invalid", "details": {"causes": [{"field": FIELD, "message": ENV}]}}
 
 
@@ -33,6 +46,12 @@ INVALID = {"message": "Job is invalid", "details": {"causes": [{"field": FIELD, 
         (403, {"message": QUOTA}, "quota_exceeded", Owner.PLATFORM, 'the quota "jobs" is used up'),
         (403, {"message": RANGE}, "limit_range", Owner.RESOURCES, "maximum memory usage per Container is 1Gi"),
         (403, {"message": WEBHOOK}, "pod_denied", Owner.PLATFORM, '"gate.example" forbids the step\'s Job: no team'),
+        # A webhook that names no status answers with 400.
+        (400, {"message": WEBHOOK}, "pod_denied", Owner.PLATFORM, '"gate.example" forbids the step\'s Job: no team'),
+        (500, {"message": AWAY}, "webhook_failing", Owner.PLATFORM, 'webhook "gate.example" does not answer'),
+        (403, {"message": RATIO}, "limit_range", Owner.RESOURCES, "memory max limit to request ratio per Container"),
+        (403, GOING, "no_namespace", Owner.PLATFORM, "is being deleted"),
+        (422, POOL, "pool_invalid", Owner.PLATFORM, "nodeSelector: Invalid value: a..b/c"),
         (403, {"message": ROLE}, "not_allowed", Owner.PLATFORM, "we may not make the step's Job"),
         (422, INVALID, "request_invalid", Owner.CODE, f"{FIELD}: {ENV}"),
         (400, {"message": "json: cannot unmarshal"}, "request_invalid", Owner.CODE, "json: cannot unmarshal"),
@@ -53,6 +72,13 @@ def test_a_refusal_is_told_to_whoever_can_mend_it(
     assert (denial.code, denial.owner) == (code, owner)
     assert words in denial.summary
     assert denial.remedy
+
+
+def test_what_was_refused_beside_the_job_is_named() -> None:
+    assert (
+        "we may not make the Secret with the step's token"
+        in denial_of_status(403, {"message": ROLE}, "secrets").summary
+    )
 
 
 def test_what_can_never_be_is_final_at_once_and_the_rest_is_asked_again() -> None:

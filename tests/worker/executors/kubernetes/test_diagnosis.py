@@ -159,7 +159,7 @@ TABLE = {
         patience=60,
     ),
     "webhook is away": Row(
-        case_of("webhook_away"), Failure.UNSCHEDULABLE, Owner.PLATFORM, "cluster_failing", True, 600
+        case_of("webhook_away"), Failure.UNSCHEDULABLE, Owner.PLATFORM, "webhook_failing", True, 24 * HOURS
     ),
     # The queue.
     "no such queue": Row(

@@ -8,7 +8,7 @@ from services.runner.spool import ExitReason, ExitRecord
 from services.worker.executors import Observed, Phase
 from services.worker.executors.kubernetes.case import Case
 from services.worker.executors.kubernetes.ranks import Rank, as_one
-from tests.worker.executors.kubernetes.cases import case_of, disrupted, ended
+from tests.worker.executors.kubernetes.cases import case_of, disrupted, ended, moment, told, with_pod
 
 ATTEMPT = "rk3v9x2m4q8aa-train-1"
 
@@ -96,6 +96,34 @@ def test_a_rank_whose_node_was_taken_loses_the_attempt_though_another_failed_for
     assert seen.rank == 1
     assert seen.diagnosis
     assert (seen.diagnosis.code, seen.diagnosis.is_retriable) == ("node_tainted", True)
+
+
+def unheard(number: int, seconds: float, **metadata: str) -> Rank:
+    """A rank whose node has not been heard of for so long, as far as the cluster knows."""
+    case = case_of("running", 600, rank=number)
+    unready = {"type": "Ready", "status": "False", "lastTransitionTime": moment(case.now - seconds)}
+    case = told(with_pod(case, status={"conditions": [unready]}), "NodeNotReady", "Node is not ready", seconds)
+    return Rank(number, Observed(ATTEMPT, Phase.RUNNING), with_pod(case, metadata=metadata))
+
+
+def test_a_rank_on_a_node_that_is_not_heard_of_loses_the_attempt_though_another_failed_for_it_before() -> None:
+    seen = as_one(ATTEMPT, [over(0, 1, at=150, recorded="exit_3"), unheard(1, 100)])
+    assert (seen.phase, seen.rank) == (Phase.RUNNING, 1)
+    assert seen.diagnosis
+    assert (seen.diagnosis.code, seen.diagnosis.is_final, seen.diagnosis.is_retriable) == ("node_lost", True, True)
+
+
+def test_while_a_node_may_come_back_a_rank_that_failed_is_told_and_not_judged() -> None:
+    seen = as_one(ATTEMPT, [over(0, 1, at=20, recorded="exit_3"), unheard(1, 10)])
+    assert (seen.phase, seen.stage, seen.diagnosis) == (Phase.RUNNING, Stage.FINISHING, None)
+
+
+def test_a_rank_that_the_job_controller_cannot_end_for_another_is_on_a_lost_node_all_the_same() -> None:
+    """Its pod was deleted when the other rank failed, and its kubelet never heard of that."""
+    now = unheard(1, 100).case.now
+    stuck = unheard(1, 100, deletionTimestamp=moment(now + 500))
+    seen = as_one(ATTEMPT, [over(0, 1, at=100, recorded="exit_3"), stuck])
+    assert (seen.rank, seen.diagnosis and seen.diagnosis.code) == (1, "node_lost")
 
 
 def test_one_that_was_cancelled_is_cancelled_though_a_rank_was_done() -> None:
