@@ -14,6 +14,7 @@ from services.api.messages import Message
 from services.api.problems import MEDIA_TYPE, Problem
 from services.api.runs import Cancellation
 from services.api.submission import Submission
+from services.core.manifest import Parcel
 from services.core.observations import FinishReport, Observations
 
 DESCRIPTION = """Goals in, models with their evidence out.
@@ -21,7 +22,7 @@ DESCRIPTION = """Goals in, models with their evidence out.
 Every error is a problem document (RFC 9457) with a stable `type`. Every route below `/v1` wants an API key
 (`Authorization: Bearer ck_…`) and knows only its tenant's runs."""
 # What routes read by themselves, so that FastAPI does not know of it.
-_RUNNERS = (Claim, Heartbeat, Observations, FinishReport, IdleSidecar, CommandReport)
+_RUNNERS = (Claim, Heartbeat, Observations, FinishReport, Parcel, IdleSidecar, CommandReport)
 _BODIES = (Submission, Cancellation, Message, KeyRequest, *_RUNNERS)
 _REF = "#/components/schemas/{model}"
 _AUTHENTICATED = ("400", "401", "403", "404", "422", "503")

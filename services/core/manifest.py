@@ -10,6 +10,8 @@ from services.core.records import Record
 
 # Of one version of a checkpoint directory.
 CHECKPOINT_LIMITS = Limits(files=10_000, total_bytes=4 << 40)
+# What a server holds in memory for one request.
+PARCEL_FILES, PARCEL_BYTES = 250, 1 << 20
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Size = Annotated[int, Field(ge=0, le=2**53)]
@@ -37,6 +39,13 @@ class Manifest(Record):
     """Every file of one attempt, each place once."""
 
     files: tuple[LaidFile, ...]
+
+
+class Parcel(Record):
+    """Several small files that are asked for at once: the answer is their bytes one after the other, in this order, all
+    of them or none. At most `PARCEL_BYTES` together."""
+
+    digests: tuple[Sha256, ...] = Field(min_length=1, max_length=PARCEL_FILES)
 
 
 class KeptFile(Record):

@@ -7,7 +7,7 @@ full jitter; everything else is an answer, and a type.
 import json
 import random
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -18,7 +18,7 @@ import structlog
 
 from services.core.commands import NextCommand, Outcome
 from services.core.errors import CohortError
-from services.core.manifest import Manifest, Version
+from services.core.manifest import Manifest, Parcel, Version
 from services.core.observations import FinishReport, Observations
 from services.core.records import FileRef, Record
 
@@ -179,6 +179,12 @@ class AttemptClient:
         """Hand the bytes of one listed file to `take`: anew, from the first byte on, whenever the connection broke.
         Raises what `take` raises."""
         _expect(self._send("GET", f"/blobs/{sha256}", take=take))
+
+    def get_parcel(self, digests: Sequence[str]) -> bytes:
+        """The bytes of several small listed files, one after the other."""
+        response = self._send("POST", "/parcel", content=_json(Parcel(digests=tuple(digests))), headers=_JSON)
+        _expect(response)
+        return response.content
 
     def next_command(self, pod_uid: str, tended: tuple[str, ...] = (), *, is_over: bool = False) -> NextCommand:
         """What a sandbox is to do next. Waits a while for it, unless it `is_over` and can only hear what it missed."""

@@ -70,11 +70,23 @@ def test_the_bytes_of_a_listed_file_are_given(runner: httpx.Client) -> None:
     assert runner.get(f"/blobs/{sha(PROGRAM)}").content == PROGRAM
 
 
+def test_several_files_are_given_one_after_the_other(runner: httpx.Client) -> None:
+    answer = runner.post("/parcel", json={"digests": [sha(b"#!/bin/sh\n"), sha(PROGRAM)]})
+    assert (answer.status_code, answer.content) == (200, b"#!/bin/sh\n" + PROGRAM)
+
+
+def test_more_than_goes_into_one_answer_is_refused(runner: httpx.Client) -> None:
+    assert runner.post("/parcel", json={"digests": [sha(WEIGHTS)]}).status_code == 413
+    assert runner.post("/parcel", json={"digests": [sha(PROGRAM)] * 251}).status_code == 422
+    assert runner.post("/parcel", json={"digests": []}).status_code == 422
+
+
 def test_an_object_that_is_not_listed_stays_closed(api: Api, runner: httpx.Client) -> None:
     secret = api.parts.artifacts.put(b"another run's secret")
     assert runner.get("/files").status_code == 200
     assert runner.get(f"/blobs/{secret}").status_code == 404
     assert runner.get("/blobs/no-digest").status_code in (404, 422)
+    assert runner.post("/parcel", json={"digests": [sha(PROGRAM), secret]}).status_code == 404
 
 
 def test_an_attempt_that_is_over_gets_nothing(api: Api, runner: httpx.Client, attempt: str) -> None:
@@ -82,6 +94,7 @@ def test_an_attempt_that_is_over_gets_nothing(api: Api, runner: httpx.Client, at
     close_attempt(api.parts.store, attempt)
     assert runner.get("/files").status_code == 410
     assert runner.get(f"/blobs/{sha(PROGRAM)}").status_code == 410
+    assert runner.post("/parcel", json={"digests": [sha(PROGRAM)]}).status_code == 410
 
 
 def test_a_token_opens_its_own_attempt_only(api: Api, attempt: str) -> None:

@@ -36,6 +36,7 @@ class Kept:
     outputs: dict[str, bytes] = field(default_factory=dict)
     files: list[dict[str, Any]] = field(default_factory=list)
     blobs: dict[str, bytes] = field(default_factory=dict)
+    parcels: list[int] = field(default_factory=list)
     objects: list[bytes] = field(default_factory=list)
     versions: list[dict[str, Any]] = field(default_factory=list)
     heartbeats: int = 0
@@ -119,6 +120,7 @@ class Ingest:
                 route("/outputs/{path:path}", "PUT", "outputs", self._outputs),
                 route("/files", "GET", "files", self._files),
                 route("/blobs/{sha256}", "GET", "blobs", self._blobs),
+                route("/parcel", "POST", "parcel", self._parcel),
                 route("/checkpoint", "GET", "checkpoint", self._newest),
                 route("/checkpoint", "PUT", "version", self._version),
                 route("/checkpoint/objects", "PUT", "objects", self._objects),
@@ -186,6 +188,13 @@ class Ingest:
     async def _blobs(self, request: Request) -> Response:
         data = self._kept(request).blobs.get(request.path_params["sha256"])
         return JSONResponse({"title": "no such file"}, 404) if data is None else Response(data)
+
+    async def _parcel(self, request: Request) -> Response:
+        blobs, digests = self._kept(request).blobs, (await request.json())["digests"]
+        self._kept(request).parcels.append(len(digests))
+        if not set(digests) <= blobs.keys():
+            return JSONResponse({"title": "no such file"}, 404)
+        return Response(b"".join(blobs[sha256] for sha256 in digests))
 
     async def _newest(self, request: Request) -> Response:
         versions = self._kept(request).versions

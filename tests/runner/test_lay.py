@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from starlette.responses import JSONResponse, Response
 
+from services.core.manifest import PARCEL_BYTES, PARCEL_FILES
+from services.runner.lay import parcels_of
 from tests.runner.ingest import TOKEN, HalfAnAnswer, Ingest
 from tests.runner.rig import ATTEMPT, PYTHONPATH
 
@@ -72,9 +74,37 @@ def test_directories_are_there_without_any_file(ingest: Ingest, tmp_path: Path) 
 def test_a_server_in_trouble_is_asked_again(ingest: Ingest, tmp_path: Path) -> None:
     offer(ingest, "work", "main.py", b"print()")
     ingest.instead["files"].append(JSONResponse({}, 503))
-    ingest.instead["blobs"].extend([HalfAnAnswer(), JSONResponse({}, 500), Response(b"damaged on its way")])
+    for kind in ("parcel", "blobs"):
+        ingest.instead[kind].extend([HalfAnAnswer(), JSONResponse({}, 500), Response(b"damaged on its way")])
     assert lay(ingest, tmp_path).returncode == 0
     assert (tmp_path / "work/main.py").read_bytes() == b"print()"
+    assert not ingest.instead["blobs"]
+
+
+def test_many_small_files_come_in_few_requests(ingest: Ingest, tmp_path: Path) -> None:
+    files = {f"src/{number}.py": b"%d" % number * (number % 50) for number in range(600)}
+    large = bytes(range(256)) * 1000
+    for path, data in {**files, "large.bin": large}.items():
+        offer(ingest, "work", path, data)
+    assert lay(ingest, tmp_path).returncode == 0
+    assert {path: (tmp_path / "work" / path).read_bytes() for path in files} == files
+    assert (tmp_path / "work/large.bin").read_bytes() == large
+    assert len(ingest.attempts[ATTEMPT].parcels) == 3
+
+
+def test_an_api_that_knows_no_parcels_is_asked_for_each_file(ingest: Ingest, tmp_path: Path) -> None:
+    offer(ingest, "work", "main.py", b"print()")
+    ingest.instead["parcel"].append(JSONResponse({"title": "no such route"}, 404))
+    assert lay(ingest, tmp_path).returncode == 0
+    assert (tmp_path / "work/main.py").read_bytes() == b"print()"
+
+
+def test_parcels_hold_what_an_answer_may() -> None:
+    sizes = {"a": PARCEL_BYTES - 10, "b": 10, "c": 1, **{str(number): 0 for number in range(PARCEL_FILES)}}
+    parcels = parcels_of(sizes)
+    assert [len(parcel) for parcel in parcels] == [2, PARCEL_FILES, 1]
+    assert [name for parcel in parcels for name in parcel] == list(sizes)
+    assert parcels_of({}) == []
 
 
 def test_a_refusal_ends_with_its_reason(ingest: Ingest, tmp_path: Path) -> None:
