@@ -29,7 +29,8 @@ T = TypeVar("T")
 PLAYBOOKS = Path(__file__).parent / "playbooks"
 PROGRAM = PLAYBOOKS / "errand" / "program.py"
 STEP = "train"
-NEEDS = {"cpu": 0.2, "memory": "128Mi"}
+NEEDS = {"cpu": 0.1, "memory": "128Mi"}
+_PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,10 @@ class Reading:
 @contextmanager
 def reading(errand: Errand, *path: str) -> Iterator[Reading]:
     """Read a stream of a run beside the test, and open it again after the last id; it is over at the context's end."""
-    found = Reading()
+    found, given_up = Reading(), threading.Event()
 
     def read() -> None:
-        while not (found.messages and found.messages[-1].event == "end"):
+        while not ((found.messages and found.messages[-1].event == "end") or given_up.wait(_PAUSE_SECONDS)):
             last = next((message.id for message in reversed(found.messages) if message.id), "")
             try:
                 found.messages.extend(errand.api.stream(path_of("v1", "runs", errand.run, *path), last_id=last))
@@ -130,8 +131,11 @@ def reading(errand: Errand, *path: str) -> Iterator[Reading]:
 
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
-    yield found
-    wait_until(lambda: not thread.is_alive(), message=f"the stream {path} ends")
+    try:
+        yield found
+        wait_until(lambda: not thread.is_alive(), message=f"the stream {path} ends")
+    finally:
+        given_up.set()
 
 
 def expected_log(attempt: str) -> bytes:
