@@ -16,7 +16,8 @@ Manifest = dict[str, Any]
 USER = 10001
 API_PORT = 8470
 STATE = "/var/lib/cohort"
-_ROLES = Path(__file__).parents[1] / "kubernetes"
+_DEPLOYED = Path(__file__).parents[1] / "kubernetes"
+_ROLES = ("controller-role.yaml", "node-reader.yaml")
 _SERVICE_ACCOUNT = "cohort-controller"
 _NAME, _DISK = "app", "artifacts"
 
@@ -142,7 +143,8 @@ def secret(place: Place, name: str, values: Mapping[str, str]) -> Manifest:
 
 def roles(place: Place) -> list[Manifest]:
     """What the controller may do, as it is deployed: in the steps' namespace, with its account in the install's own."""
-    return [_placed(body, place) for path in sorted(_ROLES.glob("*.yaml")) for body in yaml.safe_load_all(path.open())]
+    texts = ((_DEPLOYED / name).read_text() for name in _ROLES)
+    return [_placed(body, place) for text in texts for body in yaml.safe_load_all(text)]
 
 
 def services(
