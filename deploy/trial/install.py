@@ -67,7 +67,9 @@ def installed(
 ) -> Iterator[Installed]:
     """Everything, until the end of the context. `settings` are for each of the services."""
     with ExitStack() as stack:
-        api = stack.enter_context(_api())
+        api = _connected()
+        # Its own end leaves its connections open.
+        stack.callback(api.rest_client.close)
         here = address_of(api)
         redis = stack.enter_context(redis_server(directory, here))
         model = stack.enter_context(scripted_model(here, playbooks))
@@ -105,12 +107,10 @@ def address_of(api: client.ApiClient) -> str:
         return str(probe.getsockname()[0])
 
 
-@contextmanager
-def _api() -> Iterator[client.ApiClient]:
+def _connected() -> client.ApiClient:
     settings = client.Configuration()
     config.load_kube_config(client_configuration=settings)
-    with client.ApiClient(settings) as api:
-        yield api
+    return client.ApiClient(settings)
 
 
 def _make(api: client.ApiClient, *bodies: Manifest) -> None:

@@ -81,7 +81,7 @@ def namespaces(place: Place) -> list[Manifest]:
 def directory_keeper(place: Place, image: str) -> Manifest:
     """The directory of the artifacts is there, and the services' own, for as long as this pod lives."""
     keep = (
-        f"install -d -o {USER} -g {USER} {place.directory} && "
+        f"mkdir {place.directory} && chown {USER}:{USER} {place.directory} && "
         f"trap 'rm -rf {place.directory}; exit' TERM && while :; do sleep 1; done"
     )
     return {

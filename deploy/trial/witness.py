@@ -34,7 +34,7 @@ class Witness:
         self._stopped.set()
         for thread in self._threads:
             thread.join()
-        self._api.close()
+        self._api.rest_client.close()
 
     def _watch(self, list_objects: Callable[..., Any], seen: dict[str, dict[str, float]]) -> None:
         version = ""

@@ -129,7 +129,7 @@ class Admin:
     def close(self) -> None:
         if self._tools:
             self.end_namespace(self._tools)
-        self.api.close()
+        self.api.rest_client.close()
 
     def _make_tools(self) -> str:
         namespace = self.make_namespace("privileged")

@@ -3,6 +3,8 @@
 import os
 import shutil
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,10 @@ import pytest
 from deploy.trial.install import Installed, installed
 from deploy.trial.manifests import Images
 from deploy.trial.witness import Witness
+from services.cli.client import ApiClient
 from services.scripted.__main__ import SHIPPED
 from tests.cluster.admin import SHELL_IMAGE, Admin
-from tests.cluster.errands import PLAYBOOKS
+from tests.cluster.errands import PLAYBOOKS, Clients
 from tests.cluster.gates import Gates
 from tests.cluster.world import KubernetesWorld
 from tests.runner.ingest import Ingest
@@ -47,7 +50,7 @@ SETTINGS = {
     "COHORT_SANDBOX_CPU": "0.3",
     "COHORT_SANDBOX_MEMORY_BYTES": str(512 << 20),
     "COHORT_JOBS_IN_FLIGHT_PER_TENANT": "2",
-    "COHORT_LEASE_SECONDS": "3",
+    "COHORT_LEASE_SECONDS": "5",
     "COHORT_LEADER_SECONDS": "2",
 }
 _COHORT = pytest.StashKey[Installed]()
@@ -63,6 +66,18 @@ def cohort(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
     with installed(tmp_path_factory.mktemp("redis"), playbooks, images, SETTINGS) as cohort:
         request.session.stash[_COHORT] = cohort
         yield cohort
+
+
+@pytest.fixture
+def clients(cohort: Installed) -> Iterator[Clients]:
+    """Clients of the installed Cohort, with every right of their tenants, closed at the test's end."""
+    with ExitStack() as stack:
+
+        @cache
+        def client_of(tenant: str) -> ApiClient:
+            return stack.enter_context(closing(ApiClient(cohort.url, cohort.key(tenant))))
+
+        yield client_of
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,8 @@ from tests.cluster.admin import wait_until
 from tests.cluster.gates import Gates
 
 T = TypeVar("T")
+# A client of a tenant.
+Clients = Callable[[str], ApiClient]
 
 PLAYBOOKS = Path(__file__).parent / "playbooks"
 PROGRAM = PLAYBOOKS / "errand" / "program.py"
@@ -79,7 +81,7 @@ class Errand:
         patiently(lambda: self.api.post(path_of("v1", "runs", self.run, "cancel"), {"why": "the test wants it"}))
 
 
-def begin(key: str, url: str, gates: Gates, closed: tuple[str, ...] = (), looks: bool = False) -> Errand:
+def begin(api: ApiClient, gates: Gates, closed: tuple[str, ...] = (), looks: bool = False) -> Errand:
     """Post a goal whose step, after a command in the sandbox if it `looks`, stops at the points that are `closed`."""
     token = uuid4().hex[:12]
     for point in closed:
@@ -92,7 +94,6 @@ def begin(key: str, url: str, gates: Gates, closed: tuple[str, ...] = (), looks:
         inputs=(("program.py", PROGRAM),),
         resources=dict(NEEDS),
     )
-    api = ApiClient(url, key)
     return Errand(api, str(patiently(lambda: post_goal(api, goal, f"errand-{token}"))["run"]), token)
 
 

@@ -8,14 +8,14 @@ from kubernetes import client
 
 from deploy.trial.install import Installed
 from deploy.trial.witness import Witness
-from services.cli.client import ApiClient, path_of
+from services.cli.client import path_of
 from services.cli.commands.submit import post_goal
 from services.cli.demo import TARGET, collect, goal
 from services.cli.digits import split
 from services.cli.report import read_run
 from services.core.lifecycle import Status
 from tests.cluster.admin import Admin, wait_until
-from tests.cluster.errands import patiently
+from tests.cluster.errands import Clients, patiently
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("installed"), pytest.mark.timeout(400)]
 SECONDS = 300
@@ -28,11 +28,13 @@ def nothing_is_left(admin: Admin, cohort: Installed) -> bool:
     return not any(kind(namespace).items for kind in kinds)
 
 
-def test_the_demos_goal_is_reached(admin: Admin, cohort: Installed, witness: Witness, tmp_path: Path) -> None:
+def test_the_demos_goal_is_reached(
+    admin: Admin, cohort: Installed, clients: Clients, witness: Witness, tmp_path: Path
+) -> None:
     digits = split()
     data = tmp_path / "digits-train.npz"
     data.write_bytes(digits.given)
-    api = ApiClient(cohort.url, cohort.key("demo"))
+    api = clients("demo")
     run = str(post_goal(api, goal(data), "demo-1")["run"])
     view = path_of("v1", "runs", run)
     wait_until(lambda: read_run(patiently(lambda: api.get(view, {"wait": 20}))).state.status.is_final, timeout=SECONDS)
@@ -43,7 +45,9 @@ def test_the_demos_goal_is_reached(admin: Admin, cohort: Installed, witness: Wit
     assert outcome.accuracy is not None, outcome.why
     assert outcome.accuracy >= TARGET
     attempts = {name: [one.status for one in step.attempts] for name, step in state.steps.items()}
-    assert attempts == {"sandbox": ["cancelled"], "train": ["failed", "succeeded"], "evaluate": ["succeeded"]}
+    # The commands of bash had a pod of their own, and it went with the run.
+    assert attempts.pop("sandbox") in (["succeeded"], ["cancelled"])
+    assert attempts == {"train": ["failed", "succeeded"], "evaluate": ["succeeded"]}
     everything = [one for step in state.steps.values() for one in step.attempts]
     assert all(one.log_complete and not one.gap_bytes for one in everything)
     assert "ValueError: could not broadcast" in (tmp_path / "result/logs/train-1.log").read_text()
