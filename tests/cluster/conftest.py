@@ -45,11 +45,12 @@ def world(admin: Admin, ingest: Ingest, tmp_path: Path) -> Iterator[KubernetesWo
     world.end()
 
 
-# A node of a test is small, and who dies is to be missed for a short time only.
+# A node of a test is small. Who dies is to be missed for a short time only, a sidecar that stands still for a long one.
 SETTINGS = {
     "COHORT_SANDBOX_CPU": "0.3",
     "COHORT_SANDBOX_MEMORY_BYTES": str(512 << 20),
     "COHORT_JOBS_IN_FLIGHT_PER_TENANT": "2",
+    "COHORT_FINISH_SECONDS": "240",
     "COHORT_LEASE_SECONDS": "5",
     "COHORT_LEADER_SECONDS": "2",
 }
@@ -99,11 +100,3 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed and "cohort" in getattr(item, "fixturenames", ()) and _COHORT in item.session.stash:
         report.sections.append(("cohort", item.session.stash[_COHORT].account()))
     return report
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The library's websocket, which carries commands to the node, leaves its socket to the garbage collector."""
-    for item in items:
-        if "cluster" in item.keywords:
-            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning"))
-            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))

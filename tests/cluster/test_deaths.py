@@ -1,7 +1,7 @@
 """The installed services killed with SIGKILL, while runs stand in every phase there is. No run notices.
 
-Runs are held where they are to be caught: programs at gates, sidecars and services by SIGSTOP. Only one that is about to
-start cannot be held; it gets a kill of its own.
+Runs are held where they are to be caught: programs at gates, sidecars and services by SIGSTOP. One that is about to
+start cannot be held: it gets a kill of its own.
 """
 
 import json
@@ -200,7 +200,7 @@ def test_runs_in_every_phase_outlive_the_death_of_a_service(
         scene.strike()
         scene.strike_a_start()
         for run in scene.runs.values():
-            wait_until(lambda run=run: run.state().status.is_final, timeout=120, pause=0.2)
+            wait_until(lambda run=run: run.state().status.is_final, timeout=120, message=run.run, pause=0.2)
     for phase, run in scene.runs.items():
         check(run, gates, witness, Status.CANCELLED if phase == "cancelled" else Status.SUCCEEDED)
     check_streams(read, told, lines)
