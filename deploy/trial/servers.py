@@ -44,7 +44,7 @@ def redis_server(directory: Path, host: str) -> Iterator[RedisAddress]:
         "save": '""',
     }
     # By stdin: everybody may read what a program was started with.
-    with _started(["redis-server", "-"], stdin=subprocess.PIPE) as process:
+    with _started(["redis-server", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         assert process.stdin
         process.stdin.write("".join(f"{name} {value}\n" for name, value in settings.items()))
         process.stdin.close()
