@@ -3,13 +3,16 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 from kubernetes import client, watch
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
 
 _ATTEMPT = "cohort.dev/attempt"
 _WATCH_SECONDS = 5
+_PAUSE_SECONDS = 0.2
 
 
 class Witness:
@@ -39,13 +42,25 @@ class Witness:
     def _watch(self, list_objects: Callable[..., Any], seen: dict[str, dict[str, float]]) -> None:
         version = ""
         while not self._stopped.is_set():
-            options = {"resource_version": version} if version else {}
             stream = watch.Watch()
-            for change in stream.stream(list_objects, self._namespace, timeout_seconds=_WATCH_SECONDS, **options):
-                metadata = change["object"].metadata
-                attempt = (metadata.labels or {}).get(_ATTEMPT)
-                if attempt is not None:
-                    seen[attempt].setdefault(metadata.uid, time.time())
-                if self._stopped.is_set():
-                    break
-            version = stream.resource_version or version
+            try:
+                self._note(stream.stream(list_objects, self._namespace, **_options(version)), seen)
+                version = stream.resource_version or ""
+            except (ApiException, HTTPError):
+                # The version is too old, or the API server is away: begin again with what is there.
+                version = ""
+                self._stopped.wait(_PAUSE_SECONDS)
+
+    def _note(self, changes: Iterable[Any], seen: dict[str, dict[str, float]]) -> None:
+        for change in changes:
+            metadata = change["object"].metadata
+            attempt = (metadata.labels or {}).get(_ATTEMPT)
+            if attempt is not None:
+                seen[attempt].setdefault(metadata.uid, time.time())
+            if self._stopped.is_set():
+                return
+
+
+def _options(version: str) -> dict[str, Any]:
+    """From that version on; without one, from what is there."""
+    return {"timeout_seconds": _WATCH_SECONDS, **({"resource_version": version} if version else {})}

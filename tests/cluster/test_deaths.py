@@ -20,7 +20,7 @@ from tests.cluster.errands import STEP, Clients, Errand, Reading, begin, expecte
 from tests.cluster.gates import Gates
 from tests.cluster.test_installed import nothing_is_left
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("installed"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.installed, pytest.mark.timeout(400)]
 
 PROGRAMS = {"api": "services.api", "worker": "services.worker", "controller": "services.worker.controller"}
 SIDECAR = "services.runner"

@@ -17,7 +17,7 @@ from services.core.lifecycle import Status
 from tests.cluster.admin import Admin, wait_until
 from tests.cluster.errands import Clients, patiently
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("installed"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.installed, pytest.mark.timeout(400)]
 SECONDS = 300
 
 
