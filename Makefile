@@ -56,11 +56,11 @@ test-slow: $(STAMP) ## Run the slow tests.
 test-crash: $(STAMP) ## Kill each service at each point where it has just written something.
 	$(PYTEST) -m crash $(ARGS) tests/crash
 
-# Those that stop parts of the cluster come last, one at a time.
+# Those that stop parts of the cluster, or of the one Cohort that is installed in it, come last, one at a time.
 test-cluster: $(STAMP) ## Run the tests on the Kubernetes cluster that KUBECONFIG names.
 	@test -n "$$KUBECONFIG" || { echo "KUBECONFIG names no cluster" >&2; exit 1; }
-	$(BIN)/pytest -n 3 -m "cluster and not outage" $(ARGS) $(or $(TESTS),tests/cluster) || [ $$? -eq 5 ]
-	$(BIN)/pytest -n 0 -m outage $(ARGS) $(or $(TESTS),tests/cluster) || [ $$? -eq 5 ]
+	$(BIN)/pytest -n 3 -m "cluster and not (installed or outage)" $(ARGS) $(or $(TESTS),tests/cluster) || [ $$? -eq 5 ]
+	$(BIN)/pytest -n 0 -m "installed or outage" $(ARGS) $(or $(TESTS),tests/cluster) || [ $$? -eq 5 ]
 
 test-fleet: $(STAMP) ## Play 2,000 steps on the simulated fleet that KUBECONFIG names.
 	@test -n "$$KUBECONFIG" || { echo "KUBECONFIG names no fleet" >&2; exit 1; }

@@ -53,6 +53,8 @@ class WorkerSettings(SharedSettings):
     slice_seconds: float = Field(240.0, ge=1, description="Seconds after which a run yields its slot.")
     worker_metrics_port: int = Field(0, ge=0, le=65535, description="Port of /metrics and /healthz; 0 is off.")
     sandbox_image: str = Field("", description="Image of sandboxes; empty: that of steps that name none.")
+    sandbox_cpu: float | None = Field(None, gt=0, description="Most cores of a sandbox; none: one, or more if free.")
+    sandbox_memory_bytes: int | None = Field(None, ge=2**26, description="A sandbox's memory; none: 4 GiB.")
     sandbox_idle_minutes: float = Field(15.0, gt=0, description="A sandbox without a command for so long ends.")
     sandbox_hours: float = Field(4.0, gt=0, description="A sandbox as old as this takes no more commands.")
     model_base_url: str = Field("", description="Base URL of an OpenAI-compatible server; empty: the provider's own.")

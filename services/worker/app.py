@@ -77,13 +77,19 @@ def _shell(settings: WorkerSettings, store: RunStore, workspace: Workspace, ledg
     """Where commands run: on this machine where steps do, else in pods of the runs' own."""
     if settings.executor == "local":
         return LocalShell(settings.state_dir / "runs", workspace)
-    terms = SandboxTerms(
+    sandboxes = SandboxStore(store.client, store.keys, Payloads(workspace.store))
+    return SandboxShell(store, sandboxes, ledger, workspace.store, pools, sandbox_terms(settings))
+
+
+def sandbox_terms(settings: WorkerSettings) -> SandboxTerms:
+    """What every sandbox of an install is."""
+    return SandboxTerms(
         idle_seconds=settings.sandbox_idle_minutes * 60,
         seconds=settings.sandbox_hours * 3600,
-        resources=Resources(image=settings.sandbox_image),
+        resources=Resources(
+            image=settings.sandbox_image, cpu=settings.sandbox_cpu, memory=settings.sandbox_memory_bytes
+        ),
     )
-    sandboxes = SandboxStore(store.client, store.keys, Payloads(workspace.store))
-    return SandboxShell(store, sandboxes, ledger, workspace.store, pools, terms)
 
 
 def build_store(settings: WorkerSettings) -> RunStore:

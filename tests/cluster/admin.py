@@ -4,7 +4,6 @@ every process of the node."""
 import base64
 import json
 import os
-import socket
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -17,6 +16,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import stream
 from urllib3.exceptions import HTTPError
 
+from deploy.trial.install import address_of
 from tests.servers import wait_until as wait_for
 
 wait_until = partial(wait_for, timeout=90)
@@ -39,12 +39,8 @@ class Admin:
         self._tools = ""
 
     def address(self) -> str:
-        """This machine's address as pods reach it: where it would send a packet to a node from."""
-        node = self.core.list_node().items[0]
-        there = next(one.address for one in node.status.addresses if one.type == "InternalIP")
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect((there, 9))
-            return str(probe.getsockname()[0])
+        """This machine's address as pods reach it."""
+        return address_of(self.api)
 
     def is_ready(self) -> bool:
         """Whether the API server answers, with all it needs for that."""
@@ -119,6 +115,8 @@ class Admin:
                 return str(socket.read_all())
             finally:
                 socket.close()
+                # Where the other end was quicker, closing it closes nothing.
+                socket.sock.shutdown()
 
     def processes(self, pod_uid: str, what: str) -> list[int]:
         """Processes of a pod, as the node numbers them, whose command line or environment has `what` in it."""
@@ -134,7 +132,7 @@ class Admin:
     def close(self) -> None:
         if self._tools:
             self.end_namespace(self._tools)
-        self.api.close()
+        self.api.rest_client.close()
 
     def _make_tools(self) -> str:
         namespace = self.make_namespace("privileged")
