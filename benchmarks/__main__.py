@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks import api, cli, cluster, engine, fleet, logs, parked, store
 from benchmarks.figures import Figure, machine, table, write
+from benchmarks.simulated import scenario
 
 BENCHMARKS = {
     "cli": cli.measure,
@@ -16,7 +17,7 @@ BENCHMARKS = {
     "logs": logs.measure,
     "fleet": fleet.measure,
 }
-ON_A_CLUSTER = {"cluster": cluster.measure}
+ON_A_CLUSTER = {"cluster": cluster.measure, "simulated": scenario.measure}
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -126,6 +127,14 @@ class Pace:
         if attempt in self.at_once:
             return 0.0
         return random.Random(attempt).uniform(*_STEP_SECONDS) if self.is_let_go else None
+
+
+def measure() -> list[Figure]:
+    """The figures. Raises `RuntimeError` where something was wrong besides."""
+    outcome = play(lambda text: print(f"… {text}", file=sys.stderr, flush=True))
+    if outcome.wrong:
+        raise RuntimeError("\n".join(outcome.wrong))
+    return outcome.figures
 
 
 def play(say: Callable[[str], None]) -> Outcome:

@@ -30,7 +30,7 @@ _PAGE = 200
 # Four watches, and as many requests at once as anybody makes.
 _CONNECTIONS = 32
 # The server sends a bookmark about once a minute: a connection that is silent for longer is dead.
-_SILENT_SECONDS = 90.0
+SILENT_SECONDS = 90.0
 _MERGE_PATCH = "application/merge-patch+json"
 
 JOBS, PODS, EVENTS = ("batch/v1", "jobs"), ("v1", "pods"), ("v1", "events")
@@ -147,7 +147,7 @@ class Cluster:
         """What changed since `version`, for `seconds` at most. Raises `Refused`, `ClusterUnreachable`."""
         query = {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": version}
         query |= {"timeoutSeconds": str(seconds), **({"labelSelector": selector} if selector else {})}
-        return Stream(self._send("GET", kind, query=query, read_seconds=_SILENT_SECONDS).response)
+        return Stream(self._send("GET", kind, query=query, read_seconds=SILENT_SECONDS).response)
 
     def read_log(self, pod: str, container: str) -> Iterator[bytes]:
         """What a container has written to its stdout and stderr, as far as its node keeps it, in pieces. Raises

@@ -30,7 +30,7 @@ class Namespace:
         self.jobs = Watched(cluster, JOBS, SELECTOR, trim_job, _attempt)
         self.pods = Watched(cluster, PODS, SELECTOR, trim_pod, _attempt, keeps_gone=True)
         # Kept for people and diagnoses: nothing waits for them, and a cluster that refuses them is seen all the same.
-        self._events = Watched(cluster, EVENTS, "", trim_event, _about)
+        self._events = Watched(cluster, EVENTS, "", trim_event, _about, has_bookmarks=False)
         self._nodes = Watched(cluster, NODES, "", trim_node, _name)
         self._workloads = Watched(cluster, WORKLOADS, "", trim_workload, _owner)
         self._has_queues = has_queues

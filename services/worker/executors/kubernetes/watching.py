@@ -19,6 +19,8 @@ log = structlog.get_logger()
 
 _RELIST_SECONDS = 300.0
 _WATCH_SECONDS = (240, 290)
+# Less than the silence after which a connection counts as dead: what has no bookmarks may have nothing to say for hours.
+_QUIET_WATCH_SECONDS = (60, 80)
 _LONGEST_PAUSE_SECONDS = 10.0
 _STOP_SECONDS = 5.0
 
@@ -34,7 +36,8 @@ class Kept:
 
 class Watched:
     """All objects of one kind with the given labels. `trim` says what of one is worth keeping, `group` what it belongs
-    to. With `keeps_gone` an object that was deleted stays readable until its group is forgotten.
+    to. With `keeps_gone` an object that was deleted stays readable until its group is forgotten. Without `has_bookmarks`
+    the cluster says nothing of this kind while nothing changes.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Watched:
         trim: Callable[[Json], Json],
         group: Callable[[Json], str],
         keeps_gone: bool = False,
+        has_bookmarks: bool = True,
     ) -> None:
         self._cluster = cluster
         self._kind = kind
@@ -52,6 +56,7 @@ class Watched:
         self._trim = trim
         self._group = group
         self._keeps_gone = keeps_gone
+        self._watch_seconds = _WATCH_SECONDS if has_bookmarks else _QUIET_WATCH_SECONDS
         self._told: Callable[[str], None] = _to_nobody
         self._lock = threading.Lock()
         self._groups: dict[str, dict[str, Kept]] = {}
@@ -149,7 +154,9 @@ class Watched:
         version = listed.version
         relist_at = asked + _RELIST_SECONDS * random.uniform(0.8, 1.2)
         while not self._stopped.is_set() and time.monotonic() < relist_at:
-            self._stream = self._cluster.watch(self._kind, version, random.randint(*_WATCH_SECONDS), self._selector)
+            self._stream = self._cluster.watch(
+                self._kind, version, random.randint(*self._watch_seconds), self._selector
+            )
             self._see()
             with closing(self._stream) as stream:
                 for change, body in stream:

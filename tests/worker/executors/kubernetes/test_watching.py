@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from services.worker.executors.kubernetes.client import JOBS, ClusterUnreachable, Listed, Refused
+from services.worker.executors.kubernetes.client import (
+    JOBS,
+    SILENT_SECONDS,
+    ClusterUnreachable,
+    Listed,
+    Refused,
+)
 from services.worker.executors.kubernetes.watching import Watched
 from tests.servers import wait_until
 
@@ -23,6 +29,7 @@ class Answers:
     def __init__(self, lists: list[Any], watches: list[Any]) -> None:
         self.lists, self.watches = lists, watches
         self.watched_from: list[str] = []
+        self.seconds: list[int] = []
         self.ended = threading.Event()
 
     def list(self, kind: Any, selector: str, trim: Callable[[Any], Any]) -> Listed:
@@ -33,6 +40,7 @@ class Answers:
 
     def watch(self, kind: Any, version: str, seconds: int, selector: str) -> Any:
         self.watched_from.append(version)
+        self.seconds.append(seconds)
         return Changes(self.watches.pop(0) if self.watches else [], self.ended, is_last=not self.watches)
 
 
@@ -95,6 +103,16 @@ def test_who_asked_is_told_where_something_changed_once_it_can_be_seen(running: 
     changes = [("MODIFIED", body("a", 101)), ("ADDED", body("b", 102)), ("BOOKMARK", body("", 150))]
     watch(running, [[body("a", 1)]], [[*changes, ("DELETED", body("b", 151))]], told=told.append)
     wait_until(lambda: told == ["a", "b", "b"])
+
+
+@pytest.mark.parametrize("has_bookmarks", [True, False])
+def test_what_has_nothing_to_say_is_asked_again_before_it_counts_as_dead(has_bookmarks: bool) -> None:
+    answers: Any = Answers([[]], [[]] * 20)
+    watched = Watched(answers, JOBS, "", dict, str, has_bookmarks=has_bookmarks)
+    watched.start()
+    wait_until(lambda: len(answers.seconds) == 20)
+    watched.stop()
+    assert all((seconds > SILENT_SECONDS) is has_bookmarks for seconds in answers.seconds)
 
 
 def test_what_expired_is_listed_again_and_what_was_missed_is_gone(running: list[Watched]) -> None:
