@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 _RELIST_SECONDS = 300.0
 _WATCH_SECONDS = (240, 290)
-# Less than the silence after which a connection counts as dead: what has no bookmarks may have nothing to say for hours.
+# Less than the silence after which a connection counts as dead: without bookmarks there may be nothing to say for hours.
 _QUIET_WATCH_SECONDS = (60, 80)
 _LONGEST_PAUSE_SECONDS = 10.0
 _STOP_SECONDS = 5.0
@@ -36,8 +36,8 @@ class Kept:
 
 class Watched:
     """All objects of one kind with the given labels. `trim` says what of one is worth keeping, `group` what it belongs
-    to. With `keeps_gone` an object that was deleted stays readable until its group is forgotten. Without `has_bookmarks`
-    the cluster says nothing of this kind while nothing changes.
+    to. With `keeps_gone` an object that was deleted stays readable until its group is forgotten. Without
+    `has_bookmarks` the cluster says nothing of this kind while nothing changes.
     """
 
     def __init__(
