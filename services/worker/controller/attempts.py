@@ -4,9 +4,7 @@ Submitting, adopting, cancelling and closing all begin here, by one leader.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -31,6 +29,7 @@ from services.worker.controller import ranks, verdict as do
 from services.worker.controller.census import publish
 from services.worker.controller.clearing import Clearing
 from services.worker.controller.closing import Closing
+from services.worker.controller.errands import Errands
 from services.worker.controller.news import EVERY_ATTEMPT
 from services.worker.controller.progress import progress_of
 from services.worker.controller.quota import Quotas
@@ -41,9 +40,10 @@ from services.worker.executors import AttemptSpec, Executor, Held, Observed, Pha
 log = structlog.get_logger()
 
 _TOKEN_SLACK_SECONDS = 24 * 3600.0
-# Requests to a cluster that are under way at once, and attempts that are looked at before news is heard again.
-_HANDS = 8
+# So many attempts are looked at before news is heard again.
 _PIECE = 16
+# What was decided so long ago is looked at again before it is done.
+_STALE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,6 @@ class Terms:
     finish_seconds: float
     pools: Pools
     orphan_seconds: float = 60.0
-
-
-@dataclass(frozen=True)
-class Errand:
-    """Something that the executor is to do for an attempt."""
-
-    attempt: str
-    run: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -95,8 +87,8 @@ class Reconciler:
         return Closing(self.store, self.ledger, self.hints, self.terms.pools)
 
     @cached_property
-    def _hands(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(_HANDS, "errand")
+    def _errands(self) -> Errands:
+        return Errands()
 
     def round(self) -> Iterator[None]:
         """Look at every live attempt once, and at what else there is; in small pieces, one a step."""
@@ -110,29 +102,26 @@ class Reconciler:
         yield from self._clearing.round(live)
         publish(PoolStates(self.store.client), self.terms.pools, self.executor, found)
 
+    def settle(self) -> None:
+        """Wait for what the executor was asked to do."""
+        self._errands.settle()
+
+    def stop(self) -> None:
+        """Ask the executor for nothing more, and wait for what it was asked."""
+        self._errands.stop()
+
     def reconcile(self, wanted: Mapping[str, Collection[str] | None]) -> list[Attempt]:
         """Do what attempts need now: by run those that are named, or `EVERY_ATTEMPT`. Returns those that were live.
-        Raises `StoreUnavailable` and nothing else.
+        Raises `StoreUnavailable` and nothing else."""
+        return [attempt for run, names in wanted.items() for attempt in self._reconcile_run(run, names)]
 
-        What is to be done is decided one by one. What the executor is asked to do takes its time, so it is asked for
-        several at once.
-        """
-        found: list[Attempt] = []
-        errands: list[Errand] = []
-        for run, names in wanted.items():
-            found += self._reconcile_run(run, names, errands)
-        if len(errands) > 1:
-            list(self._hands.map(_run, errands))
-        else:
-            list(map(_run, errands))
-        return found
-
-    def _reconcile_run(self, run: str, names: Collection[str] | None, errands: list[Errand]) -> list[Attempt]:
+    def _reconcile_run(self, run: str, names: Collection[str] | None) -> list[Attempt]:
         try:
             state = self.store.state(run)
             live = [attempt for attempt in state.live_attempts() if names is EVERY_ATTEMPT or attempt.id in names]
             for attempt, records in zip(live, self.attempts.records_of(live), strict=True):
-                self._reconcile(state, attempt, records, errands)
+                if not self._errands.is_out(attempt.id) or self._is_called_off(state, attempt):
+                    self._reconcile(state, attempt, records)
             return live
         except RunNotFound:
             log.warning("run_not_known", run=run)
@@ -143,30 +132,42 @@ class Reconciler:
             log.exception("run_not_reconciled", run=run)
         return []
 
-    def _reconcile(
-        self, state: RunState, attempt: Attempt, records: Sequence[AttemptRecord], errands: list[Errand]
-    ) -> None:
-        """Do what one attempt needs now, but for the errand that this may be."""
-        with _edge(attempt.id):
+    def _is_called_off(self, state: RunState, attempt: Attempt) -> bool:
+        """Whether the errand for an attempt that nobody wants any more was called off before it began."""
+        return not do.is_wanted(state, attempt) and self._errands.call_off(attempt.id)
+
+    def _reconcile(self, state: RunState, attempt: Attempt, records: Sequence[AttemptRecord]) -> None:
+        """Do what one attempt needs now, or send somebody."""
+        try:
             seen = self.executor.inspect(attempt.id)
             record = ranks.as_one(records, seen)
             action = do.decide(state, attempt, record, seen, time.time(), self.terms.finish_seconds)
             seen, action = self._within_quota(state, attempt, seen, action)
-            match action:
-                case do.Submit():
-                    errands.append(Errand(attempt.id, partial(self._submit, state, attempt)))
-                case do.Cancel():
-                    errands.append(Errand(attempt.id, partial(self._cancel, attempt)))
-                case do.Close() if Rescue.is_due(records, seen):
-                    errands.append(Errand(attempt.id, partial(self._rescue_and_close, attempt, records, seen, action)))
-                case do.Close():
-                    self._closing.close(attempt, records, seen, action)
-                case do.Started():
-                    self._record_started(state, attempt)
-                case do.Nothing():
-                    pass
+            self._act(state, attempt, records, seen, action)
             if not isinstance(action, do.Close):
                 self._record_progress(state, attempt, seen)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            # The edge of one attempt, likewise.
+            log.exception("reconcile_failed", attempt=attempt.id)
+
+    def _act(
+        self, state: RunState, attempt: Attempt, records: Sequence[AttemptRecord], seen: Observed, action: do.Action
+    ) -> None:
+        match action:
+            case do.Submit():
+                self._errands.submit(attempt.id, partial(self._submit, state, attempt, time.monotonic()))
+            case do.Cancel():
+                self._errands.end(attempt.id, partial(self._cancel, attempt))
+            case do.Close() if Rescue.is_due(records, seen):
+                self._errands.end(attempt.id, partial(self._rescue_and_close, attempt, records, seen, action))
+            case do.Close():
+                self._closing.close(attempt, records, seen, action)
+            case do.Started():
+                self._record_started(state, attempt)
+            case do.Nothing():
+                pass
 
     def _within_quota(
         self, state: RunState, attempt: Attempt, seen: Observed, action: do.Action
@@ -180,7 +181,12 @@ class Reconciler:
                 return waiting, do.Nothing()
         return seen, action
 
-    def _submit(self, state: RunState, attempt: Attempt) -> None:
+    def _submit(self, state: RunState, attempt: Attempt, decided: float) -> None:
+        if time.monotonic() > decided + _STALE_SECONDS:
+            # Others were submitted before it.
+            state = self.store.state(state.run)
+            if state.live_attempt(attempt.id) is None or not do.is_wanted(state, attempt):
+                return
         try:
             self.executor.submit(self._spec(state, attempt))
         except Held as why:
@@ -259,19 +265,3 @@ def _pieces(attempts: Iterable[str]) -> Iterator[Mapping[str, Collection[str]]]:
             yield piece
             piece = {}
     yield piece
-
-
-def _run(errand: Errand) -> None:
-    with _edge(errand.attempt):
-        errand.run()
-
-
-@contextmanager
-def _edge(attempt: str) -> Iterator[None]:
-    """The edge of one attempt: whatever is wrong with it must not keep the others waiting."""
-    try:
-        yield
-    except StoreUnavailable:
-        raise
-    except Exception:
-        log.exception("reconcile_failed", attempt=attempt)

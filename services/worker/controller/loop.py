@@ -30,7 +30,6 @@ _REHINT_SECONDS = 5.0
 _MOST_HINTS = 1_000
 # So many times as long as it took, the next round waits: rounds keep a third of a core busy at most.
 _REST = 2.0
-_SOME_RUNS = 8
 # The lease is renewed and a stop is heard at least so often.
 _LONGEST_WAIT_SECONDS = 1.0
 
@@ -63,6 +62,7 @@ class Controller:
                 due = time.monotonic() + max(self.seconds, _REST * (time.monotonic() - began))
             self.news.wait(min(due - time.monotonic(), _LONGEST_WAIT_SECONDS))
             self._guarded(self._see_to_news)
+        self.reconciler.stop()
         listener.join()
 
     def once(self) -> None:
@@ -92,7 +92,7 @@ class Controller:
         if not self.leadership.hold():
             self.news.forget()
             raise NotLeading
-        if came := self.news.take(_SOME_RUNS):
+        if came := self.news.take():
             self.reconciler.reconcile(came)
 
     def _sweep(self) -> Iterator[None]:

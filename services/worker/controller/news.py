@@ -9,6 +9,8 @@ from itertools import islice
 
 from services.core.keys import run_of_attempt, split_rank
 
+_SOME = 8
+
 EVERY_ATTEMPT = None
 """Of a run: all its live attempts."""
 
@@ -18,7 +20,8 @@ class News:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._came: dict[str, set[str] | None] = {}
+        self._attempts: dict[str, set[str]] = {}
+        self._runs: dict[str, None] = {}
         self._has_come = threading.Event()
 
     def tell(self, name: str) -> None:
@@ -26,25 +29,30 @@ class News:
         attempt, _ = split_rank(name)
         run = run_of_attempt(attempt)
         with self._lock:
-            known = self._came.setdefault(run, set())
             if run == attempt:
-                self._came[run] = EVERY_ATTEMPT
-            elif known is not EVERY_ATTEMPT:
-                known.add(attempt)
+                self._runs[run] = None
+            else:
+                self._attempts.setdefault(run, set()).add(attempt)
         self._has_come.set()
 
-    def take(self, most: int) -> Mapping[str, Collection[str] | None]:
-        """What came first and was not taken yet, of so many runs: by run the attempts, or `EVERY_ATTEMPT`."""
+    def take(self) -> Mapping[str, Collection[str] | None]:
+        """Some of what came and was not taken yet, by run: attempts first, then runs with `EVERY_ATTEMPT`; the oldest
+        of each first. What happens to attempts is seen to quickly, and many runs may have come at once."""
         with self._lock:
-            came = {run: self._came.pop(run) for run in list(islice(self._came, most))}
-            if not self._came:
+            if self._attempts:
+                return {run: self._attempts.pop(run) for run in list(islice(self._attempts, _SOME))}
+            came = list(islice(self._runs, _SOME))
+            for run in came:
+                del self._runs[run]
+            if not self._runs:
                 self._has_come.clear()
-        return came
+        return dict.fromkeys(came, EVERY_ATTEMPT)
 
     def forget(self) -> None:
         """Take everything, and do nothing about it."""
         with self._lock:
-            self._came.clear()
+            self._attempts.clear()
+            self._runs.clear()
             self._has_come.clear()
 
     def wait(self, seconds: float) -> None:

@@ -79,9 +79,10 @@ class Control:
 
 
 def go_round(part: Reconciler | Archivist) -> None:
-    """Have it look at everything once."""
+    """Have it look at everything once, and wait for what comes of that."""
     for _ in part.round():
-        pass
+        if isinstance(part, Reconciler):
+            part.settle()
 
 
 @pytest.fixture

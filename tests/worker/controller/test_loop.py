@@ -172,7 +172,7 @@ def test_who_does_not_lead_does_nothing_and_forgets_what_came(control: Control) 
         one.once()
 
     assert control.cloud.submitted == []
-    assert one.news.take(1) == {}
+    assert one.news.take() == {}
 
 
 @pytest.mark.parametrize("error", [KeyError("a bug"), OSError("disk full")])

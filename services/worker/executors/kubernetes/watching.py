@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 _RELIST_SECONDS = 300.0
 _WATCH_SECONDS = (240, 290)
-# Less than the silence after which a connection counts as dead: without bookmarks there may be nothing to say for hours.
+# Less than the silence after which a connection counts as dead: without bookmarks there may be nothing to say.
 _QUIET_WATCH_SECONDS = (60, 80)
 _LONGEST_PAUSE_SECONDS = 10.0
 _STOP_SECONDS = 5.0
