@@ -15,6 +15,8 @@ from services.worker.executors.kubernetes.case import (
 
 CONFIG_SECONDS = 60.0
 VOLUME_SECONDS = 300.0
+# A node may read a new pod's Secrets a moment after it first tries to: many a mount succeeds the second time.
+NOTICED_SECONDS = 3.0
 
 _MISSING = re.compile(r'(?P<kind>secret|configmap) "(?P<name>[^"]+)" not found', re.IGNORECASE)
 _MISSING_KEY = re.compile(r"couldn't find key (?P<key>\S+) in (?P<kind>Secret|ConfigMap) (?:[^/\s]*/)?(?P<name>\S+)")
@@ -53,13 +55,14 @@ def diagnose_config(case: Case) -> Diagnosis | None:
 
 def diagnose_volume(case: Case) -> Diagnosis | None:
     """A volume that cannot be mounted."""
-    if not case.node or case.main.is_running or case.main.terminated:
-        return None
     said = case.said(*_NOT_MOUNTED)
-    if not said:
+    if not case.node or not said or _has_volumes(case):
+        return None
+    waited = case.now - first_said(said[0])
+    if waited < NOTICED_SECONDS:
         return None
     last = message_of(said[-1])
-    left = VOLUME_SECONDS - (case.now - first_said(said[0]))
+    left = VOLUME_SECONDS - waited
     missing = _missing(last)
     if missing is not None:
         # The attempt's own token comes just after its Job: it may not be there yet.
@@ -104,6 +107,12 @@ def diagnose_creation(case: Case) -> Diagnosis | None:
 
 def _waiting_for(case: Case, reasons: set[str]) -> Container | None:
     return next((one for one in case.containers if one.waits_for in reasons), None)
+
+
+def _has_volumes(case: Case) -> bool:
+    """Whether the pod has got past its mounts: the kubelet makes them before anything else."""
+    has_begun = any(one.is_running or one.terminated for one in case.containers)
+    return has_begun or case.pod_condition("PodReadyToStartContainers").get("status") == "True"
 
 
 def _bound(case: Case) -> float:

@@ -106,9 +106,9 @@ TABLE = {
     "no such configmap": Row(case_of("config_map"), Failure.CONFIG, Owner.ACCESS, "config_missing", patience=60),
     "no such key": Row(case_of("config_key"), Failure.CONFIG, Owner.ACCESS, "config_missing", patience=60),
     "image runs as root": Row(case_of("non_root"), Failure.CONFIG, Owner.CODE, "container_refused", patience=60),
-    "secret not mounted": Row(case_of("mount_secret"), Failure.CONFIG, Owner.ACCESS, "config_missing", patience=300),
+    "secret not mounted": Row(case_of("mount_secret", 5), Failure.CONFIG, Owner.ACCESS, "config_missing", patience=300),
     "volume not mounted": Row(
-        case_of("mount_nfs"), Failure.UNSCHEDULABLE, Owner.PLATFORM, "volume_not_mounted", True, 300
+        case_of("mount_nfs", 5), Failure.UNSCHEDULABLE, Owner.PLATFORM, "volume_not_mounted", True, 300
     ),
     "files not laid out": Row(
         ended(case_of("lay_fails", 9), None, "shim_lost"), Failure.CONFIG, Owner.PLATFORM, "preparation_failed", True
@@ -318,6 +318,15 @@ def documented() -> str:
 def test_the_document_says_what_is_done() -> None:
     text = (Path(__file__).parents[4] / "docs" / "failures.md").read_text()
     assert f"<!-- diagnoses -->\n{documented()}\n<!-- /diagnoses -->" in text
+
+
+def test_a_mount_that_failed_once_and_then_succeeded_is_nothing_to_tell() -> None:
+    """However long the image takes after it."""
+    assert diagnose(told(case_of("image_pulling", 400), "FailedMount", "MountVolume.SetUp failed", 399)) is None
+
+
+def test_a_mount_that_fails_just_now_may_succeed_the_next_time() -> None:
+    assert diagnose(case_of("mount_nfs")) is None
 
 
 # --- What is said of it -----------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def staged(case: Case) -> tuple[Stage | None, str]:
         (case_of("image_broken", 2), Stage.PULLING,
          "image registry.example/team/broken/train:1 cannot be fetched: its registry has trouble of its own"),
         (case_of("starting"), Stage.STARTING, "its files are laid out on node node-1"),
-        (case_of("mount_nfs"), Stage.STARTING, "a volume cannot be mounted on node node-1"),
+        (case_of("mount_nfs", 5), Stage.STARTING, "a volume cannot be mounted on node node-1"),
         (case_of("config_secret"), Stage.STARTING, 'the step reads secret "hf-token", which the cluster does not have'),
         (case_of("running"), Stage.RUNNING, "on node node-1"),
         (ended(case_of("finishing")), Stage.FINISHING, "its log and outputs are on their way"),

@@ -144,3 +144,12 @@ def test_a_cluster_that_does_not_answer_is_not_seen_until_it_does(running: list[
     wait_until(lambda: watched.blind_seconds > 0)
     assert watched.groups() == {"a"}
     wait_until(lambda: watched.blind_seconds == 0)
+
+
+def test_a_cluster_that_shows_us_nothing_any_more_is_quoted_until_it_does(running: list[Watched]) -> None:
+    away = ClusterUnreachable("away")
+    forbidden = Refused("read jobs", 403, {"message": "jobs.batch is forbidden"})
+    watched = watch(running, [[body("a", 1)], forbidden, [body("a", 1)]], [[away], []])
+    wait_until(lambda: "jobs.batch is forbidden" in watched.refusal)
+    wait_until(lambda: watched.blind_seconds == 0)
+    assert watched.refusal == ""
