@@ -33,6 +33,8 @@ PROGRAM = PLAYBOOKS / "errand" / "program.py"
 STEP = "train"
 NEEDS = {"cpu": 0.1, "memory": "128Mi"}
 _PAUSE_SECONDS = 0.05
+_LONGEST_SECONDS = 120
+_LAST_EVENTS = 12
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,14 @@ class Errand:
         for event in events:
             state = fold(state, event)
         return state
+
+    def until_over(self) -> None:
+        """Wait for its end."""
+        try:
+            wait_until(lambda: self.state().status.is_final, timeout=_LONGEST_SECONDS, pause=0.2)
+        except AssertionError as error:
+            last = [f"{event.time:.1f} {event.data}"[:300] for event in self.events()[-_LAST_EVENTS:]]
+            raise AssertionError("\n".join([f"{error}: {self.run}", *last])) from None
 
     def log(self) -> bytes:
         return patiently(lambda: b"".join(log_pieces(self.api, self.run, STEP, {"attempt": 1})))

@@ -200,7 +200,7 @@ def test_runs_in_every_phase_outlive_the_death_of_a_service(
         scene.strike()
         scene.strike_a_start()
         for run in scene.runs.values():
-            wait_until(lambda run=run: run.state().status.is_final, timeout=120, message=run.run, pause=0.2)
+            run.until_over()
     for phase, run in scene.runs.items():
         check(run, gates, witness, Status.CANCELLED if phase == "cancelled" else Status.SUCCEEDED)
     check_streams(read, told, lines)
