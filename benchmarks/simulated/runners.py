@@ -22,6 +22,7 @@ Json = dict[str, Any]
 
 _LOG = b"".join(b"step=%d loss=%.4f\n" % (step, 1 / (step + 1)) for step in range(20))
 _HEARTBEAT_SECONDS = 10.0
+_LOOK_SECONDS = 0.5
 _DAY = 24 * 3600.0
 _AT_ONCE = 32
 
@@ -118,7 +119,7 @@ class Runners:
             if time.time() > beat + _HEARTBEAT_SECONDS:
                 beat = time.time()
                 await self._say(attempt, "POST", "heartbeat", json={"pod_uid": uid})
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def _say(self, attempt: str, method: str, what: str, **request: Any) -> None:
         token = issue(self._secret, attempt, time.time() + _DAY)

@@ -122,11 +122,14 @@ class Pace:
     def __init__(self) -> None:
         self.is_let_go = False
         self.at_once: set[str] = set()
+        self._seconds: dict[str, float] = {}
 
     def __call__(self, attempt: str) -> float | None:
         if attempt in self.at_once:
             return 0.0
-        return random.Random(attempt).uniform(*_STEP_SECONDS) if self.is_let_go else None
+        if not self.is_let_go:
+            return None
+        return self._seconds.setdefault(attempt, random.uniform(*_STEP_SECONDS))
 
 
 def measure() -> list[Figure]:
