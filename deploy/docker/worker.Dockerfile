@@ -28,6 +28,7 @@ COPY --from=build /opt/cohort/venv /opt/cohort/venv
 COPY --from=build --chown=10001:10001 /opt/cohort/state /var/lib/cohort
 ENV PATH=/opt/cohort/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
+    MALLOC_ARENA_MAX=2 \
     HOME=/tmp
 USER 10001:10001
 WORKDIR /

@@ -11,6 +11,8 @@ from services.cli.home import Home
 
 HOST = "127.0.0.1"
 _STATE_DATABASE, _BROKER_DATABASE = 0, 1
+# Else glibc keeps a heap for every thread that ever was, and none of them gives back what it had at its fullest.
+_HEAPS = {"MALLOC_ARENA_MAX": "2"}
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def service_programs(home: Home, ports: Ports, secrets: Secrets, given: Given) -
     """The API, a worker and the controller. What the stack decides wins over the user's settings."""
     shared = {
         **given.bare,
+        **_HEAPS,
         **given.tuning,
         "COHORT_REDIS_URL": redis_url(ports, secrets),
         "COHORT_REDIS_CLUSTER": "false",
