@@ -8,6 +8,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import google_crc32c
@@ -24,7 +25,7 @@ _LOG = b"".join(b"step=%d loss=%.4f\n" % (step, 1 / (step + 1)) for step in rang
 _HEARTBEAT_SECONDS = 10.0
 _LOOK_SECONDS = 0.5
 _DAY = 24 * 3600.0
-_AT_ONCE = 32
+_AT_ONCE = 16
 
 
 class Runners:
@@ -44,6 +45,7 @@ class Runners:
         self._held: set[str] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._loop.set_default_executor(ThreadPoolExecutor(_AT_ONCE))
         self._requests = asyncio.Semaphore(_AT_ONCE)
 
     def start(self) -> None:
@@ -130,8 +132,7 @@ class Runners:
         answer.raise_for_status()
 
     async def _patch(self, name: str, body: Json) -> None:
-        async with self._requests:
-            await asyncio.to_thread(self._cluster.patch, PODS, name, body)
+        await asyncio.to_thread(self._cluster.patch, PODS, name, body)
 
 
 def _report(record: ExitRecord) -> Json:

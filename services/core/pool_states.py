@@ -4,7 +4,8 @@ These are figures to look at. No step is placed or refused by them: see `placeme
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from services.core import keys
 from services.core.pools import Pools
@@ -60,16 +61,27 @@ class PoolStates:
         return None if text is None else Published.model_validate_json(text)
 
 
-def states_of(pools: Pools, rooms: Sequence[Room], attempts: Iterable[Attempt]) -> tuple[PoolState, ...]:
-    """Every pool with what its nodes have and how many of the live `attempts` are there. Pure.
+class Standing(NamedTuple):
+    """Where a live attempt stands: its pool ('' before there were any), and whether it has a node there."""
+
+    pool: str
+    has_node: bool
+
+    @classmethod
+    def of(cls, attempt: Attempt) -> "Standing":
+        return cls(attempt.pool, attempt.status == "running" or attempt.stage in _HAS_NODE)
+
+
+def states_of(pools: Pools, rooms: Sequence[Room], standings: Mapping[Standing, int]) -> tuple[PoolState, ...]:
+    """Every pool with what its nodes have and how many live attempts stand there. Pure.
 
     An attempt whose pool is not in the file any more is counted nowhere.
     """
     seen = {room.name: room for room in rooms}
     running, queued = Counter[str](), Counter[str]()
-    for attempt in attempts:
-        counts = running if attempt.status == "running" or attempt.stage in _HAS_NODE else queued
-        counts[attempt.pool or pools.pools[0].name] += 1
+    for standing, count in standings.items():
+        counts = running if standing.has_node else queued
+        counts[standing.pool or pools.pools[0].name] += count
     return tuple(
         PoolState(
             **dict(seen.get(pool.name) or Room(name=pool.name)),

@@ -37,7 +37,7 @@ def test_without_a_pools_file_there_is_the_local_pool(http: httpx.Client) -> Non
 def test_pools_are_told_with_what_the_controller_saw(start_api: Callable[..., Api]) -> None:
     api = start_api(pools=POOLS)
     rooms = [Room(name="a100", nodes=2, gpus=16, gpus_free=5, cores=180.0, cores_free=99.5)]
-    PoolStates(api.parts.store.client).publish(Published(time=time.time() - 5, pools=states_of(POOLS, rooms, [])))
+    PoolStates(api.parts.store.client).publish(Published(time=time.time() - 5, pools=states_of(POOLS, rooms, {})))
 
     with api.client(Scope.READ) as http:
         told = http.get("/v1/pools").json()

@@ -4,6 +4,7 @@ Submitting, adopting, cancelling and closing all begin here, by one leader.
 """
 
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -20,7 +21,7 @@ from services.core.hints import Hints
 from services.core.keys import run_of_attempt, step_of_attempt
 from services.core.ledger import Ledger
 from services.core.logs import LogStore
-from services.core.pool_states import PoolStates
+from services.core.pool_states import PoolStates, Standing
 from services.core.pools import Pools
 from services.core.records import Attempt, RunState
 from services.core.store import Draft, RunStore
@@ -92,15 +93,15 @@ class Reconciler:
 
     def round(self) -> Iterator[None]:
         """Look at every live attempt once, and at what else there is; in small pieces, one a step."""
-        found: list[Attempt] = []
+        standings: Counter[Standing] = Counter()
         for some in _pieces(self.attempts.live()):
-            found += self.reconcile(some)
+            standings.update(map(Standing.of, self.reconcile(some)))
             yield
         live = frozenset(self.attempts.live())
         self._quotas.sweep(live)
         yield
         yield from self._clearing.round(live)
-        publish(PoolStates(self.store.client), self.terms.pools, self.executor, found)
+        publish(PoolStates(self.store.client), self.terms.pools, self.executor, standings)
 
     def settle(self) -> None:
         """Wait for what the executor was asked to do."""
@@ -157,7 +158,7 @@ class Reconciler:
     ) -> None:
         match action:
             case do.Submit():
-                self._errands.submit(attempt.id, partial(self._submit, state, attempt, time.monotonic()))
+                self._errands.submit(attempt.id, partial(self._submit, self._spec(state, attempt), time.monotonic()))
             case do.Cancel():
                 self._errands.end(attempt.id, partial(self._cancel, attempt))
             case do.Close() if Rescue.is_due(records, seen):
@@ -181,19 +182,20 @@ class Reconciler:
                 return waiting, do.Nothing()
         return seen, action
 
-    def _submit(self, state: RunState, attempt: Attempt, decided: float) -> None:
+    def _submit(self, spec: AttemptSpec, decided: float) -> None:
         if time.monotonic() > decided + _STALE_SECONDS:
             # Others were submitted before it.
-            state = self.store.state(state.run)
-            if state.live_attempt(attempt.id) is None or not do.is_wanted(state, attempt):
+            state = self.store.state(spec.run)
+            attempt = state.live_attempt(spec.attempt)
+            if attempt is None or not do.is_wanted(state, attempt):
                 return
         try:
-            self.executor.submit(self._spec(state, attempt))
+            self.executor.submit(spec)
         except Held as why:
             # What it waits for is seen with the attempt; it is asked again in the next round.
-            log.debug("attempt_held", run=state.run, attempt=attempt.id, why=str(why))
+            log.debug("attempt_held", run=spec.run, attempt=spec.attempt, why=str(why))
             return
-        log.info("attempt_submitted", run=state.run, attempt=attempt.id)
+        log.info("attempt_submitted", run=spec.run, attempt=spec.attempt)
         reach("controller.submitted")
 
     def _cancel(self, attempt: Attempt) -> None:
