@@ -31,16 +31,17 @@ _AT_ONCE = 16
 class Runners:
     """Plays the runner of every pod it is told of, on a thread of its own.
 
-    `seconds_of` says for how long a pod's program runs once it does; it is asked again and again, None is for ever.
+    `end_of` says when an attempt's program ends that began then; it is asked again and again, None is never. Times are
+    seconds since the epoch.
     """
 
-    def __init__(self, url: str, secret: str, cluster: Cluster, seconds_of: Callable[[str], float | None]) -> None:
+    def __init__(self, url: str, secret: str, cluster: Cluster, end_of: Callable[[str, float], float | None]) -> None:
         self.ended: dict[str, float] = {}
         self.errors: list[str] = []
         self._url = url
         self._secret = secret
         self._cluster = cluster
-        self._seconds_of = seconds_of
+        self._end_of = end_of
         self._known: dict[str, asyncio.Task[None]] = {}
         self._held: set[str] = set()
         self._loop = asyncio.new_event_loop()
@@ -115,8 +116,8 @@ class Runners:
     async def _run(self, attempt: str, uid: str, began: float) -> None:
         beat = began
         while True:
-            seconds = self._seconds_of(attempt)
-            if seconds is not None and time.time() >= began + seconds:
+            end = self._end_of(attempt, began)
+            if end is not None and time.time() >= end:
                 return
             if time.time() > beat + _HEARTBEAT_SECONDS:
                 beat = time.time()

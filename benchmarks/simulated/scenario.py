@@ -120,16 +120,16 @@ class Pace:
     """How long programs run: for ever until they are let go."""
 
     def __init__(self) -> None:
-        self.is_let_go = False
+        self.let_go_at: float | None = None
         self.at_once: set[str] = set()
         self._seconds: dict[str, float] = {}
 
-    def __call__(self, attempt: str) -> float | None:
+    def __call__(self, attempt: str, began: float) -> float | None:
         if attempt in self.at_once:
-            return 0.0
-        if not self.is_let_go:
+            return began
+        if self.let_go_at is None:
             return None
-        return self._seconds.setdefault(attempt, random.uniform(*_STEP_SECONDS))
+        return max(began, self.let_go_at) + self._seconds.setdefault(attempt, random.uniform(*_STEP_SECONDS))
 
 
 def measure() -> list[Figure]:
@@ -153,7 +153,7 @@ def play(say: Callable[[str], None]) -> Outcome:
         say("probing")
         probes = _probe(fleet, pace)
         say("letting go")
-        pace.is_let_go = True
+        pace.let_go_at = time.time()
         every = [*runs, *probes.runs]
         _until(lambda: _are_over(fleet, every), _END_SECONDS, "runs do not end")
         _until(lambda: not (fleet.watch.jobs_there() or fleet.watch.pods_there()), 120, "Jobs are left over")
@@ -161,7 +161,7 @@ def play(say: Callable[[str], None]) -> Outcome:
         figures = [
             *steady,
             *probes.figures,
-            figure("program's end to the run's event, 2,000 ending at once", "s", _ends(fleet, runs)),
+            figure("program's end to the run's event, 2,000 ending in a row", "s", _ends(fleet, runs)),
             figure(REQUESTS_A_STEP, "", [(fleet.changes_asked() - asked) / steps], bar=2),
             figure("controller CPU a step, all in all", "ms", [(fleet.controller_cpu() - cpu) / steps * 1000]),
         ]
@@ -293,24 +293,19 @@ def _are_over(fleet: Fleet, runs: list[str]) -> bool:
 
 def _creations(fleet: Fleet, runs: list[str]) -> list[float]:
     """Seconds from the event that a step was submitted until its Job was seen."""
-    submitted = {
-        event.data.attempt: event.time
-        for run in runs
-        for event in fleet.stand.store.events(run)
-        if isinstance(event.data, ev.StepSubmitted)
-    }
-    return [fleet.watch.jobs[attempt].came - at for attempt, at in submitted.items()]
+    return [fleet.watch.jobs[attempt].came - at for attempt, at in _told(fleet, runs, ev.StepSubmitted).items()]
 
 
 def _ends(fleet: Fleet, runs: list[str]) -> list[float]:
     """Seconds from the end of a program until its run's log says how it ended."""
-    finished = {
-        event.data.attempt: event.time
-        for run in runs
-        for event in fleet.stand.store.events(run)
-        if isinstance(event.data, ev.AttemptFinished)
-    }
+    finished = _told(fleet, runs, ev.AttemptFinished)
     return [finished[attempt] - at for attempt, at in fleet.runners.ended.items() if attempt in finished]
+
+
+def _told(fleet: Fleet, runs: list[str], kind: type[ev.StepSubmitted] | type[ev.AttemptFinished]) -> dict[str, float]:
+    """When the runs' logs told this of which attempt."""
+    every = (event for run in runs for event in fleet.stand.store.events(run))
+    return {event.data.attempt: event.time for event in every if isinstance(event.data, kind)}
 
 
 def _wrong(fleet: Fleet, runs: list[str]) -> Iterator[str]:
