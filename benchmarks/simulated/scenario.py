@@ -163,6 +163,7 @@ def play(say: Callable[[str], None]) -> Outcome:
             *probes.figures,
             figure("program's end to the run's event, 2,000 ending in a row", "s", _ends(fleet, runs)),
             figure(REQUESTS_A_STEP, "", [(fleet.changes_asked() - asked) / steps], bar=2),
+            figure("times that our own watch broke off", "", [fleet.watch.gaps]),
             figure("controller CPU a step, all in all", "ms", [(fleet.controller_cpu() - cpu) / steps * 1000]),
         ]
         return Outcome(figures, list(_wrong(fleet, runs)))
@@ -322,7 +323,6 @@ def _wrong(fleet: Fleet, runs: list[str]) -> Iterator[str]:
         for step in state.steps.values():
             if [attempt.status for attempt in step.attempts] != ["succeeded"]:
                 yield f"{run}: step {step.name} took {[(one.status, one.reason) for one in step.attempts]}"
-    yield from fleet.watch.errors
     yield from fleet.runners.errors
 
 

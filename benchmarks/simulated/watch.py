@@ -15,6 +15,7 @@ Json = dict[str, Any]
 
 _GPU = "nvidia.com/gpu"
 _WATCH_SECONDS = 600
+_PAUSE_SECONDS = 1.0
 _OVER = {"Succeeded", "Failed"}
 
 
@@ -35,12 +36,12 @@ class Watch:
         self.jobs: dict[str, Sight] = {}
         self.pods: dict[str, Sight] = {}
         self.most_gpus: Counter[str] = Counter()
-        self.errors: list[str] = []
+        self.gaps = 0
         self._gpus: dict[str, tuple[str, int]] = {}
         self._cluster = cluster
         self._told = told
         self._stopped = threading.Event()
-        follow = ((JOBS, self._job), (PODS, self._pod))
+        follow = ((JOBS, self.jobs, self._job), (PODS, self.pods, self._pod))
         self._threads = [threading.Thread(target=self._follow, args=one, daemon=True) for one in follow]
 
     def start(self) -> None:
@@ -61,21 +62,24 @@ class Watch:
         """Attempts that had more than one Job or more than one pod."""
         return [name for kind in (self.jobs, self.pods) for name, sight in kind.items() if len(sight.uids) > 1]
 
-    def _follow(self, kind: Kind, see: Callable[[str, Json], None]) -> None:
+    def _follow(self, kind: Kind, known: dict[str, Sight], see: Callable[[str, Json], None]) -> None:
         while not self._stopped.is_set():
             try:
-                for change, body in self._changes(kind):
+                for change, body in self._changes(kind, known):
                     if change != "BOOKMARK":
                         see(change, body)
                     if self._stopped.is_set():
                         return
-            except (ClusterUnreachable, Refused) as error:
-                # What was missed meanwhile would be missing in the figures: they say so.
-                self.errors.append(f"{kind[1]}: {error}")
-                return
+            except (ClusterUnreachable, Refused):
+                # What happened meanwhile was not seen: the figures say how often.
+                self.gaps += 1
+                self._stopped.wait(_PAUSE_SECONDS)
 
-    def _changes(self, kind: Kind) -> Iterator[tuple[str, Json]]:
+    def _changes(self, kind: Kind, known: dict[str, Sight]) -> Iterator[tuple[str, Json]]:
         listed = self._cluster.list(kind, SELECTOR)
+        there = {body["metadata"]["labels"][ATTEMPT] for body in listed.objects}
+        for name in known.keys() - there:
+            known[name].is_there = False
         yield from (("ADDED", body) for body in listed.objects)
         version = listed.version
         while True:
