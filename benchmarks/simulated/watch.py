@@ -80,6 +80,9 @@ class Watch:
         there = {body["metadata"]["labels"][ATTEMPT] for body in listed.objects}
         for name in known.keys() - there:
             known[name].is_there = False
+        if kind == PODS:
+            uids = {body["metadata"]["uid"] for body in listed.objects}
+            self._gpus = {uid: held for uid, held in self._gpus.items() if uid in uids}
         yield from (("ADDED", body) for body in listed.objects)
         version = listed.version
         while True:
