@@ -79,7 +79,7 @@ def bench(
     ledger, attempts, logs = Ledger(client), AttemptStore(client, keys), LogStore(client, keys, artifacts)
     terms = Terms(api_url=server.url, runner_secret=SECRET, grace_seconds=5, finish_seconds=30, pools=POOLS)
     sandboxes = SandboxStore(client, keys, Payloads(artifacts))
-    small = Resources(cpu=0.02, memory=256 << 20)
+    small = Resources(cpu=0.2, memory=256 << 20)
     shell = SandboxShell(store, sandboxes, ledger, artifacts, POOLS, SandboxTerms(900, 3600, small))
     desk = Desk(Workspace(artifacts), artifacts, attempts, logs, ledger, shell, POOLS)
     with Rounds(Reconciler(store, attempts, logs, ledger, world.executor, Told(), terms)):  # type: ignore[arg-type]
