@@ -101,7 +101,7 @@ def test_a_job_deleted_by_hand_takes_its_pod_with_it_and_the_attempt_is_lost(wor
     world.admin.batch.delete_namespaced_job(spec.attempt, world.namespace, propagation_policy="Background")
     assert cause(until_over(world, spec.attempt)) == ("pod_deleted", True)
     wait_until(lambda: not world.admin.pods(world.namespace, spec.attempt))
-    assert world.executor.list() == []
+    wait_until(lambda: world.executor.list() == [])
     assert world.executor.inspect(spec.attempt).phase is Phase.ABSENT
 
 
