@@ -34,6 +34,9 @@ TENANT = "local"
 # Long enough for a machine that is busy with other things; a part that dies is told at once.
 REDIS_SECONDS = 60.0
 READY_SECONDS = 180.0
+# What the API's server ends with where it cannot listen.
+_CANNOT_LISTEN = 3
+_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -73,15 +76,18 @@ def stack(home: Home, wishes: Wishes, say: Callable[[str], None]) -> Iterator[St
 
 
 def _started(home: Home, before: dict[str, object], wishes: Wishes, say: Callable[[str], None]) -> Stack:
-    """Start everything; once more with another port where somebody was quicker to take the one that was free."""
+    """Start everything; again with another port where somebody was quicker to take the one that was free."""
+    tries = 0
     while True:
+        tries += 1
         ports = _ports(before, wishes)
         supervisor = Supervisor(home.logs, say, lambda pids, ports=ports: _write_down(home, ports, pids))  # type: ignore[misc]
         try:
             return _started_at(home, ports, wishes, supervisor, say)
-        except StartFailed:
+        except StartFailed as error:
             supervisor.stop()
-            if wishes.port or _is_free(ports.api):
+            # Whoever took it may have given it back by now.
+            if wishes.port or tries == _TRIES or error.exit_code != _CANNOT_LISTEN:
                 raise
             say(f"port {ports.api} was taken meanwhile; starting again with another one")
         except BaseException:

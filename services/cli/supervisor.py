@@ -27,7 +27,11 @@ _LOOK_SECONDS = 0.1
 
 
 class StartFailed(CohortError):
-    """A program of the stack did not come up."""
+    """A program of the stack did not come up. `exit_code` is what it ended with, None if it did not end."""
+
+    def __init__(self, text: str, exit_code: int | None = None) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
 
 
 @dataclass
@@ -123,7 +127,7 @@ class Supervisor:
         for name, child in self._children.items():
             code = child.process.poll()
             if code is not None:
-                raise StartFailed(f"{name} {exit_text(code)} while starting; {self._last_words(name)}")
+                raise StartFailed(f"{name} {exit_text(code)} while starting; {self._last_words(name)}", code)
 
     def _last_words(self, name: str) -> str:
         path = self._log(name)
