@@ -40,6 +40,7 @@ class Watch:
         self._gpus: dict[str, tuple[str, int]] = {}
         self._cluster = cluster
         self._told = told
+        self._lock = threading.Lock()
         self._stopped = threading.Event()
         follow = ((JOBS, self.jobs, self._job), (PODS, self.pods, self._pod))
         self._threads = [threading.Thread(target=self._follow, args=one, daemon=True) for one in follow]
@@ -53,10 +54,14 @@ class Watch:
         self._stopped.set()
 
     def jobs_there(self) -> list[str]:
-        return [name for name, sight in list(self.jobs.items()) if sight.is_there]
+        return self._there(self.jobs)
 
     def pods_there(self) -> list[str]:
-        return [name for name, sight in list(self.pods.items()) if sight.is_there]
+        return self._there(self.pods)
+
+    def _there(self, known: dict[str, Sight]) -> list[str]:
+        with self._lock:
+            return [name for name, sight in known.items() if sight.is_there]
 
     def doubled(self) -> list[str]:
         """Attempts that had more than one Job or more than one pod."""
@@ -67,7 +72,8 @@ class Watch:
             try:
                 for change, body in self._changes(kind, known):
                     if change != "BOOKMARK":
-                        see(change, body)
+                        with self._lock:
+                            see(change, body)
                     if self._stopped.is_set():
                         return
             except (ClusterUnreachable, Refused):
