@@ -15,7 +15,7 @@ import httpx
 from kubernetes import client as official, config
 from prometheus_client import CollectorRegistry, Counter
 
-from benchmarks.figures import Figure, figure
+from benchmarks.figures import Figure, figure, table
 from benchmarks.parked import resident_bytes
 from benchmarks.simulated.runners import Runners
 from benchmarks.simulated.watch import Watch
@@ -150,9 +150,9 @@ def play(say: Callable[[str], None]) -> Outcome:
         _until(lambda: _is_full(fleet), _FILL_SECONDS, "the fleet is not full")
         say("full; left alone")
         steady = _steady(fleet)
-        say("probing")
+        say(f"probing\n{table(steady)}")
         probes = _probe(fleet, pace)
-        say("letting go")
+        say(f"letting go\n{table(probes.figures)}")
         pace.let_go_at = time.time()
         every = [*runs, *probes.runs]
         _until(lambda: _are_over(fleet, every), _END_SECONDS, "runs do not end")
