@@ -117,6 +117,20 @@ class PlanUpdate(EventData):
     plan: list[PlanItem]
 
 
+class CompletionQuestioned(EventData):
+    """The agent said that it was done, and was told what speaks against it."""
+
+    event_type: ClassVar[str] = "completion_questioned"
+    problems: list[str]
+
+
+class AgentNudged(EventData):
+    """The agent was told that it goes in circles, or that it says things and does nothing."""
+
+    event_type: ClassVar[str] = "agent_nudged"
+    text: str
+
+
 # --- The model ----------------------------------------------------------------------------------------------------
 
 
@@ -129,6 +143,7 @@ class LlmRequest(EventData):
     reserved_microdollars: int
     messages: int
     prompt_sha256: str
+    estimated_tokens: int = 0
 
 
 class LlmCall(EventData):

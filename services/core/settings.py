@@ -63,6 +63,7 @@ class WorkerSettings(SharedSettings):
     model_idle_seconds: float = Field(120.0, gt=0, description="Longest pause within a reply.")
     model_total_seconds: float = Field(600.0, gt=0, description="Longest reply.")
     model_max_tokens: int = Field(8192, ge=16, description="Most completion tokens asked for in one reply.")
+    model_window_tokens: int | None = Field(None, ge=4_096, description="The model's window; none: litellm's table.")
     model_retry_seconds: float = Field(5.0, gt=0, description="First back-off after a failed call; it doubles.")
     price_prompt: float | None = Field(None, ge=0, description="Dollars per million prompt tokens, if not known.")
     price_completion: float | None = Field(None, ge=0, description="Dollars per million completion tokens.")

@@ -31,6 +31,8 @@ REASONS: Mapping[Reason, str] = {
     Reason.WAITING_FOR_MODEL: "it waits for the model",
     Reason.ASKED: "the agent asked something",
     Reason.ATTEMPTS_EXHAUSTED: "a step has failed too often",
+    Reason.IN_CIRCLES: "the agent goes in circles",
+    Reason.INCOMPLETE: "the agent says that it is done, and it is not",
     Reason.STEP_INFRASTRUCTURE: "the platform lost its steps too often",
     Reason.CANCELLED_BY_USER: "somebody asked for its end",
     Reason.DEADLINE: "its time was up",

@@ -31,6 +31,9 @@ LOCAL_SERVERS = {
 }
 
 
+_UNKNOWN_WINDOW = 128_000
+
+
 @dataclass(frozen=True)
 class Limits:
     """Seconds: to connect, to the first byte, between two pieces, in all. And the most completion tokens."""
@@ -56,6 +59,8 @@ class Model(Protocol):
 
     def price(self, model: str) -> Price | None: ...
 
+    def window(self, model: str) -> int: ...
+
 
 class LitellmModel:
     """Any provider litellm has, and any server that speaks OpenAI's chat API.
@@ -64,7 +69,14 @@ class LitellmModel:
     environment variables, which litellm reads.
     """
 
-    def __init__(self, limits: Limits, base_url: str = "", api_key: str = "", price: Price | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        base_url: str = "",
+        api_key: str = "",
+        price: Price | None = None,
+        window: int | None = None,
+    ) -> None:
         # A slow import (2 s, 170 MB) behind its door: only a worker that takes turns pays for it.
         os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # noqa: TID251 - litellm is told nowhere else
         import litellm
@@ -79,6 +91,7 @@ class LitellmModel:
         self._base_url = base_url
         self._api_key = api_key
         self._price = price
+        self._window = window
 
     def price(self, model: str) -> Price | None:
         """The model's price: the configured one, zero for local servers, litellm's table, or None if nobody knows."""
@@ -92,6 +105,14 @@ class LitellmModel:
         prompt, completion = (info["input_cost_per_token"], info.get("output_cost_per_token") or 0.0)
         cached = info.get("cache_read_input_token_cost") or prompt
         return Price(prompt * 1e6, completion * 1e6, cached * 1e6)
+
+    def window(self, model: str) -> int:
+        """The most tokens that prompt and reply may have together: as configured, by litellm's table, or a guess that
+        holds for most models of today."""
+        if self._window is not None:
+            return self._window
+        info = self._litellm.model_cost.get(model) or self._litellm.model_cost.get(model.partition("/")[2]) or {}
+        return int(info.get("max_input_tokens") or info.get("max_tokens") or _UNKNOWN_WINDOW)
 
     def ask(
         self,
@@ -121,7 +142,7 @@ class LitellmModel:
             "tools": tools,
             "stream": True,
             "stream_options": {"include_usage": True},
-            "max_tokens": self._limits.max_tokens,
+            "max_tokens": reply_tokens(self.window(model), self._limits.max_tokens),
             "timeout": httpx.Timeout(self._limits.total, connect=self._limits.connect, read=read),
             "max_retries": 0,
             "num_retries": 0,
@@ -181,6 +202,11 @@ class LitellmModel:
         headers = getattr(error, "litellm_response_headers", None) or {}
         kind = failure_of_status(getattr(error, "status_code", None))
         return ModelFailed(kind, detail, retry_after(headers.get("retry-after")))
+
+
+def reply_tokens(window: int, completion: int) -> int:
+    """What is asked for in a reply: no more than a small window can spare."""
+    return min(completion, window // 4)
 
 
 def route(model: str, base_url: str, api_key: str) -> dict[str, Any]:

@@ -14,6 +14,10 @@ def says(text: str, **more: Any) -> State:
     return {"say": text, **more}
 
 
+def asks(question: str) -> State:
+    return calls("ask", question=question)
+
+
 def calls(tool: str, /, *others: Mapping[str, Any], fault: Mapping[str, Any] | None = None, **arguments: Any) -> State:
     """A reply that calls a tool, and `others` beside it."""
     state: State = {"call": [{"tool": tool, "arguments": arguments}, *others]}
@@ -35,7 +39,7 @@ def story(*states: State, loops: bool = False) -> dict[str, Any]:
     return {"about": "For a test of the engine.", "start": "s0", "states": named}
 
 
-PLAN = calls("plan", items=[{"id": "1", "content": "go on", "status": "in_progress"}])
+PLAN = calls("plan", items=[{"id": "1", "content": "go on", "status": "completed"}])
 FINISH = calls("finish", summary="Done.", metrics={}, artifacts=[])
 
 
@@ -52,7 +56,11 @@ STORIES: dict[str, dict[str, Any]] = {
     "hello": story(
         {**calls("bash", command="echo hello from the workspace > said; cat said"), "say": "A command first."}, FINISH
     ),
-    "text": story(says("Which data?"), says("Still: which data?"), FINISH),
+    "asks": story(asks("Which data?"), asks("Still: which data?"), FINISH),
+    "wordy": story(says("All done!"), says("Really: all done."), says("I said that it is done."), FINISH),
+    "stubborn": story(calls("bash", command="echo no"), loops=True),
+    "to-and-fro": story(calls("bash", command="echo a"), calls("bash", command="echo b"), loops=True),
+    "hasty": story(calls("plan", items=[{"id": "1", "content": "train", "status": "pending"}]), *[FINISH] * 3),
     "busy": story(PLAN, loops=True),
     "ten": story(*[PLAN] * 9, FINISH),
     "limited": refused(429, times=2, retry_after=0.4),

@@ -20,7 +20,8 @@ from services.worker.conversation import (
     has_said,
     has_unread,
     is_text_only,
-    messages,
+    opening,
+    ordered,
     reply_message,
     user_message,
 )
@@ -30,7 +31,7 @@ from tests.worker.states import answered, replied, said, state_of
 
 def sent(*talk: Talk) -> list[str]:
     """The messages after the goal, in a word each."""
-    return [_word(message) for message in messages("system", state_of(), [], talk)[2:]]
+    return [_word(entry.message) for entry in ordered(talk)]
 
 
 def _word(message: dict[str, Any]) -> str:
@@ -40,7 +41,7 @@ def _word(message: dict[str, Any]) -> str:
 
 
 def test_it_begins_with_the_system_prompt_and_the_goal() -> None:
-    first, second = messages("Be an engineer.", state_of(goal="train a model"), [], [])
+    first, second = opening("Be an engineer.", state_of(goal="train a model"), [])
 
     assert first == {"role": "system", "content": "Be an engineer."}
     assert second["role"] == "user"
