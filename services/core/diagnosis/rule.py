@@ -1,0 +1,120 @@
+"""One row of the table of rules, and how rows are matched: a phrase or an exception's type points to a class of failure.
+
+Phrases are plain text, so that no log can make a pattern backtrack: lower case, `…` for a gap of up to 160 characters, a
+leading `^` for the text's beginning, a leading `=` for the whole text.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from services.core.taxonomy import Failure
+
+LIBRARY = "@library"
+"""Stands in the `site` of an exception that was raised in a library, not in the program's own files."""
+
+_GAP = 160
+_MAX_STARTS = 8
+_MAX_TEXT = 6_000
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What points to `failure`, and how surely, from 0 to 1.
+
+    It fits a text that has one of the `phrases` (any text, if there are none), if the exception is of one of the `types`
+    (of any, if there are none), one of `frames` stands in its stack and one of `site` where it was raised (whatever
+    stands there, if there are none).
+
+    `follows`: what it finds is most likely the consequence of something else, and counts where there is nothing else.
+    `explains`: found on a line, it says what is behind an exception of these classes. `failure` is None for what looks
+    like trouble and is none.
+    """
+
+    failure: Failure | None
+    sure: float
+    phrases: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    frames: tuple[str, ...] = ()
+    site: tuple[str, ...] = ()
+    follows: bool = False
+    explains: tuple[Failure, ...] = ()
+
+
+def rule(
+    failure: Failure | None,
+    sure: float,
+    *phrases: str,
+    types: str = "",
+    frames: Sequence[str] = (),
+    site: Sequence[str] = (),
+    follows: bool = False,
+    explains: Sequence[Failure] = (),
+) -> Rule:
+    """A row, as the tables write it down; `types` are separated by blanks."""
+    return Rule(failure, sure, phrases, tuple(types.split()), tuple(frames), tuple(site), follows, tuple(explains))
+
+
+@dataclass(frozen=True)
+class Words:
+    """What is matched: an exception or a line. `type` is the exception's, without its module, '' for a line.
+
+    `frames` is the text of its stack, `site` that of the frame that raised it and of the last one in the program's own
+    files.
+    """
+
+    text: str
+    type: str = ""
+    frames: str = ""
+    site: str = ""
+
+
+def best(rules: Iterable[Rule], words: Words) -> Rule | None:
+    """The surest row that fits; of equally sure ones the first."""
+    lowered = Words(words.text[:_MAX_TEXT].lower().strip(), words.type, words.frames.lower(), words.site.lower())
+    found: Rule | None = None
+    for row in rules:
+        if (found is None or row.sure > found.sure) and _fits(row, lowered):
+            found = row
+    return found
+
+
+def _fits(row: Rule, words: Words) -> bool:
+    if row.types and words.type not in row.types:
+        return False
+    pairs = ((row.phrases, words.text), (row.frames, words.frames), (row.site, words.site))
+    return all(not phrases or any(has(text, phrase) for phrase in phrases) for phrases, text in pairs)
+
+
+def has(text: str, phrase: str) -> bool:
+    """Whether the lower-case `text` has the phrase."""
+    if "…" not in phrase and phrase[0] not in "^=":
+        return phrase in text
+    kind, parts = _parts(phrase)
+    if kind == "=":
+        return text == parts[0]
+    if kind == "^":
+        return text.startswith(parts[0]) and _rest_follows(text, len(parts[0]), parts[1:])
+    start = text.find(parts[0])
+    for _ in range(_MAX_STARTS):
+        if start < 0:
+            return False
+        if _rest_follows(text, start + len(parts[0]), parts[1:]):
+            return True
+        start = text.find(parts[0], start + 1)
+    return False
+
+
+@lru_cache(maxsize=4096)
+def _parts(phrase: str) -> tuple[str, tuple[str, ...]]:
+    kind = phrase[0] if phrase[0] in "^=" else ""
+    return kind, tuple(phrase[len(kind) :].split("…"))
+
+
+def _rest_follows(text: str, end: int, parts: Sequence[str]) -> bool:
+    for part in parts:
+        at = text.find(part, end, end + _GAP + len(part))
+        if at < 0:
+            return False
+        end = at + len(part)
+    return True

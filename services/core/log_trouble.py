@@ -1,0 +1,281 @@
+"""What in a log tells of trouble: exceptions in their surroundings, and lines that speak of a failure, by their form.
+
+A log is few forms of lines, much repeated: what a form, that is a line with its digits masked, says is found out once
+and remembered.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from services.core.diagnosis.rule import Rule, Words, best
+from services.core.diagnosis.rules import RULES
+from services.core.log_writers import Raw, Writers, writer_of
+from services.core.loglines import clean
+from services.core.tracebacks import HEADER, Chain, Tracer
+
+_MAX_LINE_BYTES = 2_000
+_MAX_TEMPLATES = 1_000
+_MAX_TEMPLATE = 300
+_MAX_CRASHES = 40
+_MAX_CONTEXTS = 60
+_AFTER_LINES = 14
+
+# Without any of these, in lower case, no line is worth a look.
+_TELLING = (
+    *(b"traceback (most", b'  file "', b"error", b"exception", b"fatal", b"critical", b"panic", b"fail", b"kill"),
+    *(
+        b"abort",
+        b"segmentation",
+        b"core dumped",
+        b"out of memory",
+        b"oom",
+        b"no space",
+        b"denied",
+        b"cannot ",
+        b"can't ",
+    ),
+    *(b"no such", b"terminat", b"timed out", b"timeout", b"not found", b"xid", b"preempt", b"evict", b"sigterm"),
+    *(
+        b"interrupt",
+        b"cancelled",
+        b"illegal",
+        b"invalid",
+        b"mismatch",
+        b"unable to",
+        b"exceed",
+        b"refused",
+        b"unreachable",
+    ),
+    *(
+        b"unrecognized",
+        b" nan",
+        b"non-finite",
+        b"diverge",
+        b"deadlock",
+        b"stuck",
+        b"assert",
+        b"too many",
+        b"already in use",
+    ),
+    *(
+        b"longer than",
+        b"time limit",
+        b"corrupt",
+        b"truncated",
+        b"not installed",
+        b"no module",
+        b" ecc",
+        b"unauthorized",
+    ),
+    *(
+        b"forbidden",
+        b"quota",
+        b"rate limit",
+        b"connection closed",
+        b"connection reset",
+        b"unexpected",
+        b"low on resource",
+    ),
+    *(b"not supported", b"fallen off", b"hang", b"closing signal", b"got signal", b"no progress"),
+)
+_MAX_KNOWN_BYTES = 8 << 20
+_DIGITS = bytes.maketrans(b"123456789", b"000000000")
+_HEADER = HEADER.encode()
+_MASKED = re.compile(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
+_GRAVE = re.compile(
+    r"\b[A-Z]\w*(?:Error|Exception)\b|\bFATAL\b|\bCRITICAL\b|\bKilled\b|[Ss]egmentation|core dumped|[Oo]ut of memory"
+    r"|No space left|\bpanic|\bAborted\b|[Bb]us error|[Ff]atal|terminate called"
+)
+_PLAIN = re.compile(
+    r"\bERROR\b|\bFAILED\b|[Ee]rror\b(?!\s*[=:]\s*[-+.\d]|\s+(?:rate|budget|bars?)\b)|\b[Ff]ailed\b|\b[Cc]annot\b"
+    r"|[Dd]enied|No such file|[Tt]imed out|[Ee]xception\b"
+)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What was said before: by the same writer, and the last line of each other one."""
+
+    before: tuple[Raw, ...] = ()
+    others: tuple[Raw, ...] = ()
+
+
+@dataclass
+class Template:
+    """A form of line that tells of trouble, its numbers masked: its first line, where that begins, how many came.
+
+    `rule` is the row of the table that knows it. `last_number` is the number of the last such line.
+    """
+
+    example: str
+    offset: int
+    gravity: int
+    count: int = 0
+    number: int = 1
+    rule: Rule | None = None
+    writer: bytes = b""
+    context: Context = Context()
+    last_number: int = 1
+
+
+@dataclass
+class Crash:
+    """An exception in its surroundings: what its writer said after it, and how many lines more."""
+
+    chain: Chain
+    writer: bytes
+    context: Context
+    after: list[str] = field(default_factory=list)
+    lines_after: int = 0
+    count: int = 1
+
+
+class Trouble:
+    """Reads blocks of whole lines."""
+
+    def __init__(self) -> None:
+        self.tracer = Tracer(self._crashed)
+        self.crashes: list[Crash] = []
+        self.templates: dict[str, Template] = {}
+        self.left_out = 0
+        self.writers = Writers()
+        self._offset = 0
+        self._number = 1
+        self._rest = b""
+        self._known: set[bytes] = set()
+        self._known_bytes = 0
+        self._telling: set[bytes] = set()
+        self._template_of: dict[bytes, Template | None] = {}
+        self._contexts: dict[int, tuple[bytes, Context]] = {}
+        self._signatures: dict[str, Crash] = {}
+        self._followed: Crash | None = None
+
+    def read(self, block: bytes) -> None:
+        data = self._rest + block
+        # A line that never ends is cut where the block does.
+        end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1 or len(data)
+        self._rest = data[end:]
+        self._lines(data[:end])
+        self._offset += end
+
+    def finish(self) -> None:
+        """The log is over: what is left is its last line."""
+        self._lines(self._rest)
+        self.tracer.finish()
+        for crash in self.crashes:
+            crash.lines_after += self.writers.counts.get(crash.writer, 0)
+
+    def _lines(self, raw: bytes) -> None:
+        data = raw.replace(b"\r", b"\n")
+        lines, forms = data.split(b"\n"), data.translate(_DIGITS).split(b"\n")
+        if not lines[-1]:
+            lines.pop(), forms.pop()
+        self._learn(set(forms) - self._known)
+        if not self.tracer.is_open and self._followed is None and self._telling.isdisjoint(forms):
+            self.writers.add_all(lines, self._offset, self._number, raw)
+        else:
+            self._walk(lines, forms, raw)
+        self._number += raw.count(b"\n")
+
+    def _walk(self, lines: list[bytes], forms: list[bytes], raw: bytes) -> None:
+        position, number = 0, self._number
+        for line, form in zip(lines, forms, strict=True):
+            here = Raw(self._offset + position, number, line[:_MAX_LINE_BYTES])
+            is_traceback = (self.tracer.is_open or form in self._telling) and self._line(here, form)
+            if not is_traceback:
+                writer = writer_of(line)
+                self.writers.add(writer, here)
+                if self._followed is not None:
+                    self._follow(writer, here)
+            position += len(line) + 1
+            number += raw[position - 1 : position] == b"\n"
+
+    def _learn(self, forms: set[bytes]) -> None:
+        text = b"\n".join(forms)
+        self._known_bytes += len(text)
+        if self._known_bytes > _MAX_KNOWN_BYTES:
+            for memory in (self._known, self._telling, self._template_of):
+                memory.clear()
+            self._known_bytes = len(text)
+        self._known |= forms
+        lowered = text.lower()
+        words = [word for word in _TELLING if word in lowered]
+        if words:
+            self._telling.update(form for form in forms if any(map(form.lower().__contains__, words)))
+
+    def _line(self, line: Raw, form: bytes) -> bool:
+        """Whether the line belongs to a traceback."""
+        if self.tracer.is_open or _HEADER in line.data or line.data.startswith(b'  File "'):
+            opened = self.tracer.opened
+            belongs = self.tracer.read(clean(line.data.decode(errors="replace")), line.offset, line.number)
+            if self.tracer.opened > opened:
+                writer = writer_of(line.data)
+                self._contexts[line.offset] = writer, self._context(writer)
+            if belongs:
+                self._followed = None
+                return True
+            if form not in self._telling:
+                return False
+        if form not in self._template_of:
+            self._template_of[form] = self._template(line)
+        template = self._template_of[form]
+        if template is not None:
+            template.count += 1
+            template.last_number = line.number
+        return False
+
+    def _context(self, writer: bytes) -> Context:
+        return Context(self.writers.last_of(writer), self.writers.last_of_others(writer))
+
+    def _template(self, line: Raw) -> Template | None:
+        text = clean(line.data.decode(errors="replace"))
+        found = self.templates.get(form := _MASKED.sub("#", text[:_MAX_TEMPLATE]))
+        if found is not None:
+            return found
+        row = best(RULES, words_of(text))
+        gravity = 2 if _GRAVE.search(text) else 1 if _PLAIN.search(text) else 0
+        if not gravity and (row is None or row.failure is None):
+            return None
+        if len(self.templates) >= _MAX_TEMPLATES:
+            self.left_out += 1
+            return None
+        writer = writer_of(line.data)
+        context = self._context(writer) if row is not None and len(self.templates) < _MAX_CONTEXTS else Context()
+        template = Template(text, line.offset, gravity, 0, line.number, row, writer, context)
+        return self.templates.setdefault(form, template)
+
+    def _crashed(self, chain: Chain) -> None:
+        writer, context = self._contexts.pop(chain.offset, (b"", Context()))
+        signature = _MASKED.sub("#", " ".join(part.message[0] for part in chain.parts if part.message)[:_MAX_TEMPLATE])
+        known = self._signatures.get(signature)
+        if known is not None:
+            known.count += 1
+            return
+        crash = Crash(chain, writer, context, lines_after=-self.writers.counts.get(writer, 0))
+        if len(self.crashes) >= _MAX_CRASHES:
+            # The first say what it began with, the last what it ended with.
+            del self._signatures[next(key for key, one in self._signatures.items() if one is self.crashes[-1])]
+            self.crashes.pop()
+        self.crashes.append(crash)
+        self._signatures[signature] = self._followed = crash
+
+    def _follow(self, writer: bytes, line: Raw) -> None:
+        """What a crash's writer says next is often the rest of its message."""
+        crash = self._followed
+        if crash is not None and writer == crash.writer:
+            crash.after.append(clean(line.data.decode(errors="replace")))
+            if len(crash.after) >= _AFTER_LINES:
+                self._followed = None
+
+
+def words_of(text: str) -> Words:
+    """A line as the rules read it: an exception's type may stand in front."""
+    head, colon, _ = text.strip().partition(":")
+    name = head.rpartition(".")[2]
+    return Words(text, name if colon and name.isidentifier() else "")
+
+
+def forms(templates: Iterator[Template]) -> list[Template]:
+    """Templates, the rarest first; of equally rare ones the graver, then the earlier."""
+    return sorted(templates, key=lambda one: (one.count, -one.gravity, one.offset))
