@@ -3,6 +3,7 @@
 import signal
 from dataclasses import dataclass
 
+from services.core.diagnosis.candidates import decisive
 from services.core.diagnosis.finding import DecisiveLine, Finding
 from services.core.log_scan import METRIC_BYTES, Crash, Scan, Template
 from services.core.loglines import clean
@@ -112,8 +113,8 @@ def _which(found: Scan, chain: Chain, is_reason: bool) -> str:
 
 def _after(crash: Crash) -> list[str]:
     """The lines of a message that goes on without indentation."""
-    lines = [line for line in crash.after if line.strip()]
-    shown = [clip(line.rstrip()) for line in lines[:_MAX_AFTER]]
+    lines = [line.text for line in map(decisive, crash.after) if line.text]
+    shown = [clip(line) for line in lines[:_MAX_AFTER]]
     return shown if len(lines) <= _MAX_AFTER else [*shown, f"[{len(lines) - _MAX_AFTER} lines left out]"]
 
 

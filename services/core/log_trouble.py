@@ -77,7 +77,9 @@ _TELLING = (
         b"unexpected",
         b"low on resource",
     ),
-    *(b"not supported", b"fallen off", b"hang", b"closing signal", b"got signal", b"no progress"),
+    *(b"not supported", b"fallen off", b"hang", b"signal", b"no progress", b"fork", b"unavailable"),
+    *(b"could not", b"not enough", b"unbound", b"not in struct", b"missing", b"must be", b"required", b"is nan"),
+    *(b"died", b"enospc", b"double free", b"insufficient", b"incompatible", b"bad_alloc", b"shutting down", b"resolve"),
 )
 _MAX_KNOWN_BYTES = 8 << 20
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
@@ -126,7 +128,7 @@ class Crash:
     chain: Chain
     writer: bytes
     context: Context
-    after: list[str] = field(default_factory=list)
+    after: list[Raw] = field(default_factory=list)
     lines_after: int = 0
     count: int = 1
 
@@ -264,7 +266,7 @@ class Trouble:
         """What a crash's writer says next is often the rest of its message."""
         crash = self._followed
         if crash is not None and writer == crash.writer:
-            crash.after.append(clean(line.data.decode(errors="replace")))
+            crash.after.append(line)
             if len(crash.after) >= _AFTER_LINES:
                 self._followed = None
 

@@ -1,6 +1,6 @@
 """What in a scanned log may be the reason of a failure: its exceptions and lines, each with the row of the table it fits."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from services.core.diagnosis.finding import DecisiveLine
@@ -9,7 +9,7 @@ from services.core.diagnosis.rules import RULES
 from services.core.log_scan import Scan
 from services.core.log_trouble import Context, Crash, Template, words_of
 from services.core.log_writers import Raw
-from services.core.loglines import clean
+from services.core.loglines import LogLine, clean
 from services.core.taxonomy import Failure
 from services.core.tracebacks import Part
 
@@ -17,6 +17,9 @@ _TROUBLES = tuple(row for row in RULES if row.failure is not None)
 _UNKNOWN = Rule(Failure.CODE_ERROR, 0.4)
 _GENERIC = 0.55
 _MAX_TEXT = 400
+_MESSAGE_LINES = 8
+_NEXT_LINES = 4
+_LAST_LINES = 30
 _FIRM = 0.85
 # What stands before an exception that a program has caught and told of.
 _HANDLED = (
@@ -71,9 +74,14 @@ def exceptions(found: Scan) -> list[Candidate]:
 
 
 def lines(found: Scan) -> list[Candidate]:
-    """The lines that a row of the table knows, in the order of the log."""
-    known = [one for one in found.templates if one.rule is not None and one.rule.failure is not None]
-    return [_of_template(one, found) for one in sorted(known, key=lambda one: one.offset)]
+    """The lines that a row of the table knows, in the order of the log: those that tell of trouble, and the last."""
+    known = [
+        _of_template(one, found) for one in found.templates if one.rule is not None and one.rule.failure is not None
+    ]
+    seen = {one.offset for one in found.templates}
+    last = [(line, best(RULES, words_of(line.text))) for line in found.tail[-_LAST_LINES:] if line.offset not in seen]
+    known += [_of_last(line, row) for line, row in last if row is not None and row.failure is not None]
+    return sorted(known, key=lambda one: one.offset)
 
 
 def _of_crash(crash: Crash) -> Candidate:
@@ -86,7 +94,7 @@ def _of_crash(crash: Crash) -> Candidate:
         number=part.place.line,
         writer=crash.writer,
         text=part.message[0][:_MAX_TEXT] if part.message else "",
-        lines=tuple(_decisive(part, crash, row)),
+        lines=tuple(_decisive(part, crash)),
         context=crash.context,
         is_exception=True,
         is_handled=any(word in before for word in _HANDLED),
@@ -102,7 +110,7 @@ def _chosen(crash: Crash) -> tuple[Part, Rule]:
     part, row = max(zip(parts, rows, strict=True), key=lambda pair: (not pair[1].follows, pair[1].sure))
     if part is parts[-1] and (row.follows or row.sure < _GENERIC):
         # The rest of a message of several lines, or what native code said of it.
-        said = best(_TROUBLES, Words("\n".join(crash.after)))
+        said = best(_TROUBLES, Words(_text(crash.after)))
         if said is not None and said.sure >= _FIRM and not said.follows:
             return part, said
     return part, row
@@ -122,16 +130,19 @@ def words_of_part(part: Part) -> Words:
     )
 
 
-def _decisive(part: Part, crash: Crash, row: Rule) -> Iterator[DecisiveLine]:
-    """The message, with the lines it goes on over, and the program's own line that led to it."""
-    place = part.place
-    offset = place.offset
-    for index, text in enumerate(part.message[:8]):
-        yield DecisiveLine(offset, place.line + index, text[:_MAX_TEXT])
+def _decisive(part: Part, crash: Crash) -> Iterator[DecisiveLine]:
+    """The message, with the lines it goes on over, and what its writer said next."""
+    offset = part.place.offset
+    for index, text in enumerate(part.message[:_MESSAGE_LINES]):
+        yield DecisiveLine(offset, part.place.line + index, text[:_MAX_TEXT])
         offset += len(text.encode(errors="replace")) + 1 + len(crash.chain.prefix)
-    said = next((text for text in crash.after if best((row,), Words(text))), None) if row not in (_UNKNOWN,) else None
-    if said and row.phrases:
-        yield DecisiveLine(offset, place.line + len(part.message), said[:_MAX_TEXT])
+    if part is crash.chain.parts[-1]:
+        said = [line for line in map(decisive, crash.after) if line.text]
+        yield from said[:_NEXT_LINES]
+
+
+def _text(lines: Iterable[Raw]) -> str:
+    return "\n".join(decisive(line).text for line in lines)
 
 
 def _of_template(template: Template, found: Scan) -> Candidate:
@@ -150,6 +161,12 @@ def _of_template(template: Template, found: Scan) -> Candidate:
         lines_after=sum(line.number > template.last_number for line in last),
         gravity=template.gravity,
     )
+
+
+def _of_last(line: LogLine, row: Rule) -> Candidate:
+    text = line.text.strip()[:_MAX_TEXT]
+    lines = (DecisiveLine(line.offset, 0, text),)
+    return Candidate(row, line.offset, 0, b"", text, lines, Context(), is_exception=False)
 
 
 def decisive(line: Raw) -> DecisiveLine:

@@ -20,6 +20,7 @@ _NEAR_LINES = 80
 # What a program may still say after the exception that ended it, if its exit code was lost on the way.
 _LAST_WORDS = 20
 _LAST_LINES = 5
+_ABORTED = 134
 _WAITING = ("wait", "barrier", "lock", "synchron", "connecting", "rendezvous", "joining")
 _CONTEXT_LINES = 3
 _MAX_OTHERS = 8
@@ -85,7 +86,10 @@ def _silent(crashes: Sequence[Candidate], lines: Sequence[Candidate], ending: En
     follows = [one for one in (*crashes, *lines) if one.rule.follows]
     by_code = ending.by_code
     named = [one for one in follows if one.failure is not Failure.CODE_ERROR]
-    if named and (by_code is None or by_code[0] in {Failure.NATIVE_CRASH, Failure.OUT_OF_MEMORY}):
+    if ending.code == _ABORTED:
+        # Watchdogs end their program by an abort.
+        named = [one for one in named if one.rule.sure >= _FIRM]
+    if named and (by_code is None or ending.code == _ABORTED):
         return max(named, key=lambda one: (one.rule.sure, -one.offset))
     if by_code is not None:
         return None

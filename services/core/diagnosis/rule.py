@@ -71,7 +71,8 @@ class Words:
 
 def best(rules: Iterable[Rule], words: Words) -> Rule | None:
     """The surest row that fits; of equally sure ones the first."""
-    lowered = Words(words.text[:_MAX_TEXT].lower().strip(), words.type, words.frames.lower(), words.site.lower())
+    text = " ".join(line.strip() for line in words.text[:_MAX_TEXT].lower().split("\n")).strip()
+    lowered = Words(text, words.type, words.frames.lower(), words.site.lower())
     found: Rule | None = None
     for row in rules:
         if (found is None or row.sure > found.sure) and _fits(row, lowered):
@@ -108,7 +109,11 @@ def has(text: str, phrase: str) -> bool:
 @lru_cache(maxsize=4096)
 def _parts(phrase: str) -> tuple[str, tuple[str, ...]]:
     kind = phrase[0] if phrase[0] in "^=" else ""
-    return kind, tuple(phrase[len(kind) :].split("…"))
+    parts = phrase[len(kind) :].split("…")
+    last = len(parts) - 1
+    return kind, tuple(
+        part.removeprefix(" " * (at > 0)).removesuffix(" " * (at < last)) for at, part in enumerate(parts)
+    )
 
 
 def _rest_follows(text: str, end: int, parts: Sequence[str]) -> bool:

@@ -6,7 +6,7 @@ from services.core.taxonomy import Failure
 ROWS = (
     rule(
         Failure.LAUNCH,
-        0.93,
+        0.96,
         "error initializing torch.distributed using env:// rendezvous",
         "environment variable … expected, but not set",
         "waiting for clients",
@@ -140,7 +140,6 @@ ROWS = (
         "can't get local object",
         "on <module '__mp_main__'",
         "freeze_support()",
-        "picklingerror",
         "could not pickle the task",
     ),
     rule(
@@ -154,14 +153,14 @@ ROWS = (
     ),
     rule(
         Failure.PROCESS_START,
-        0.6,
+        0.92,
         frames=("multiprocessing/spawn.py", "multiprocessing/popen_spawn"),
         types="EOFError BrokenPipeError ConnectionResetError",
     ),
     # Launchers and pools that tell of somebody else's end.
     rule(
         Failure.CODE_ERROR,
-        0.3,
+        0.56,
         types="ChildFailedError ProcessExitedException CalledProcessError ProcessRaisedException RayTaskError "
         "RayActorError ActorDiedError WorkerCrashedError TrialFailed TuneError BrokenPipeError "
         "ConnectionResetError FailFastError",
@@ -169,7 +168,7 @@ ROWS = (
     ),
     rule(
         Failure.CODE_ERROR,
-        0.3,
+        0.56,
         "graph execution error",
         "detected at node",
         "caught … in dataloader worker process",

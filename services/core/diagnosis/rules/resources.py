@@ -78,6 +78,7 @@ ROWS = (
         "unable to allocate … memory",
         "killed by signal: killed",
         "sigkill(-9)",
+        "signal 9 (sigkill) received",
         "excessive memory usage",
         explains=(Failure.NATIVE_CRASH, Failure.CODE_ERROR),
     ),
