@@ -97,8 +97,8 @@ def exception_lines(found: Scan, finding: Finding, verdict: Verdict, room: int) 
         rank = f" of rank {chain.rank}" if chain.rank is not None else ""
         lines.append(f"\n{which} exception{rank}, at byte {chain.offset} ({call(verdict, chain.offset)})")
         lines += _fitting(chain, share * 2 if index == 0 else share)
-        if is_reason and first is not None:
-            lines += _after(first)
+        if chain.offset in crashes:
+            lines += _after(crashes[chain.offset])
     more = found.tracer.count - len(chains)
     if more > 0:
         lines.append(f"[{more} more exceptions: step_log({_log_of(verdict)}, search={HEADER[:9]!r})]")

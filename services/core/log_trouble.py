@@ -237,7 +237,9 @@ class Trouble:
             return found
         row = best(RULES, words_of(text))
         gravity = 2 if _GRAVE.search(text) else 1 if _PLAIN.search(text) else 0
-        if not gravity and (row is None or row.failure is None):
+        if row is not None and row.failure is None:
+            row, gravity = None, gravity - 2
+        if gravity < 0 or (not gravity and row is None):
             return None
         if len(self.templates) >= _MAX_TEMPLATES:
             self.left_out += 1

@@ -207,7 +207,6 @@ ROWS = (
         0.5,
         "got signal: ",
         "sending process … closing signal",
-        types="SignalException",
         follows=True,
     ),
 )

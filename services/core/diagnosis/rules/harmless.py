@@ -17,6 +17,8 @@ ROWS = (
         "resource_tracker: there appear to be",
         "exception ignored in",
         "error in atexit",
+        "during handling of the above exception",
+        "the above exception was the direct cause",
         "to avoid deadlocks",
         "failed to load image python extension",
         "client socket cannot be initialized",
