@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from services.core.diagnosis.candidates import decisive
 from services.core.diagnosis.finding import DecisiveLine, Finding
-from services.core.log_scan import METRIC_BYTES, Crash, Scan, Template
+from services.core.log_scan import Crash, Scan, Template
 from services.core.loglines import clean
 from services.core.taxonomy import Failure
 from services.core.tracebacks import HEADER, Chain, Frame, Part
@@ -181,7 +181,7 @@ def metric_lines(found: Scan, verdict: Verdict) -> list[str]:
     rows = found.metrics.rows()
     if not rows:
         return []
-    part = "" if found.metrics_whole else f" (from the first and last {METRIC_BYTES >> 20} MiB of the log and its NaN)"
+    part = "" if found.metrics_whole else " (from the first and last parts of the log, its evaluations and its NaN)"
     lines = [f"\nMetrics{part}", *(clip(row) for row in rows[:_MAX_SERIES])]
     left = len(rows) - _MAX_SERIES + (found.metrics.left_out > 0)
     if left > 0 or not found.metrics_whole:

@@ -1,6 +1,8 @@
-"""The metrics at both ends of a log, NaN wherever it says so, and the log's last bytes, in constant memory."""
+"""The metrics at both ends of a log, and between them those of evaluations and those that are NaN; and its last bytes.
 
-from collections import deque
+A reader for each number would be the slowest part of a digest by far; every point of every series is had elsewhere.
+"""
+
 from collections.abc import Iterable, Iterator
 
 from services.core.loglines import clean
@@ -8,16 +10,19 @@ from services.core.metric_styles import read_line
 from services.core.metric_table import MetricTable
 from services.core.series import SeriesParser
 
-METRIC_BYTES = 1 << 20
-BLOCK_BYTES = 256 << 10
+METRIC_BYTES = 64 << 10
+"""So much is read at the end of a log, and half of it at the beginning."""
+
 _MAX_LINE_BYTES = 2_000
 _MAX_NAN_LINES = 1_000
-_TAIL_BYTES = 64 << 10
+# Few lines tell of evaluations; where many seem to, it is something else.
+_MAX_EVALUATIONS = 40
 _NAN = (b"nan", b"NaN", b"NAN")
+_EVALUATION = (b"val", b"Val", b"VAL", b"test", b"Test")
 
 
 class Numbers:
-    """Reads blocks of `BLOCK_BYTES`. `is_whole` is false if metrics in the middle of the log were not read."""
+    """Reads blocks. `is_whole` is false if metrics in the middle of the log were not all read."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -25,47 +30,55 @@ class Numbers:
         self.is_whole = True
         self.tail = b""
         self._parser = SeriesParser()
+        self._head_left = METRIC_BYTES // 2
         self._nan_lines = 0
-        self._kept: deque[bytes] = deque()
 
     def read(self, block: bytes) -> None:
-        if self.size < METRIC_BYTES:
-            self.table.add(self._parser.feed(block))
-        else:
-            self._kept.append(block)
-            if len(self._kept) * BLOCK_BYTES > METRIC_BYTES + BLOCK_BYTES:
-                self.is_whole = False
-                self._look_for_nan(self._kept.popleft())
         self.size += len(block)
-        self.tail = (self.tail + block)[-_TAIL_BYTES:]
+        kept = self.tail + block
+        extra = len(kept) - METRIC_BYTES
+        if extra > 0:
+            cut = kept.rfind(b"\n", 0, extra) + 1 or extra
+            self._pass(kept[:cut])
+            kept = kept[cut:]
+        self.tail = kept
 
     def finish(self) -> None:
         """Read the metrics at the end of the log."""
-        rest = b"".join(self._kept)
         if not self.is_whole:
             self.table.add(self._parser.finish())
             self._parser = SeriesParser()
-            rest = rest[rest.find(b"\n") + 1 :]
-        self.table.add(self._parser.feed(rest))
+        self.table.add(self._parser.feed(self.tail))
         self.table.add(self._parser.finish())
 
-    def _look_for_nan(self, block: bytes) -> None:
-        if self._nan_lines >= _MAX_NAN_LINES:
-            return
-        for start in sorted(set(_lines_with(block, _NAN))):
-            self._nan_lines += 1
-            if self._nan_lines > _MAX_NAN_LINES:
-                return
-            line = block[start : start + _MAX_LINE_BYTES].partition(b"\n")[0]
-            found = read_line(clean(line.decode(errors="replace")))
-            self.table.add(metric for metric in found if metric.value != metric.value)
+    def _pass(self, piece: bytes) -> None:
+        head = piece[: self._head_left]
+        if head:
+            if len(head) < len(piece):
+                head = head[: head.rfind(b"\n") + 1] or head
+            self._head_left = 0 if len(head) < len(piece) else self._head_left - len(head)
+            self.table.add(self._parser.feed(head))
+        if len(head) < len(piece):
+            self.is_whole = False
+            self._search(piece[len(head) :])
+
+    def _search(self, piece: bytes) -> None:
+        starts = set()
+        if self._nan_lines < _MAX_NAN_LINES:
+            starts = set(_lines_with(piece, _NAN, _MAX_NAN_LINES - self._nan_lines))
+            self._nan_lines += len(starts)
+        for start in sorted(starts.union(_lines_with(piece, _EVALUATION, _MAX_EVALUATIONS))):
+            line = piece[start : start + _MAX_LINE_BYTES].partition(b"\n")[0]
+            self.table.add(read_line(clean(line.decode(errors="replace"))))
 
 
-def _lines_with(data: bytes, words: Iterable[bytes]) -> Iterator[int]:
-    """Where the lines begin that contain one of the words; a line can come once for each."""
+def _lines_with(data: bytes, words: Iterable[bytes], most: int) -> Iterator[int]:
+    """Where the first lines begin that contain one of the words; a line can come once for each."""
+    left = most
     for word in words:
         hit = data.find(word)
-        while hit >= 0:
+        while hit >= 0 and left:
+            left -= 1
             yield data.rfind(b"\n", 0, hit) + 1
             end = data.find(b"\n", hit)
             hit = data.find(word, end) if end >= 0 else -1

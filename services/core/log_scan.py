@@ -1,13 +1,13 @@
 """One pass over a log of any size: what may matter in it, in constant memory and mostly at the speed of `bytes.find`.
 
 Only lines that contain a telling word are looked at one by one; the rest is searched as blocks. Metrics are read from
-the first and the last part of the log, and wherever it says NaN.
+the first and the last part of the log, and of evaluations and NaN anywhere.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from services.core.log_numbers import BLOCK_BYTES, METRIC_BYTES, Numbers
+from services.core.log_numbers import METRIC_BYTES, Numbers
 from services.core.log_trouble import Crash, Template, Trouble
 from services.core.log_writers import Writers
 from services.core.loglines import LogLine, LogLines, clean
@@ -15,6 +15,9 @@ from services.core.metric_table import MetricTable
 from services.core.tracebacks import Tracer
 
 __all__ = ["METRIC_BYTES", "Crash", "Scan", "Template", "scan"]
+
+
+BLOCK_BYTES = 256 << 10
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,10 @@ and remembered.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from services.core.diagnosis.rule import Rule, Words, best
-from services.core.diagnosis.rules import RULES
+from services.core.diagnosis.rule import Rule, Words
+from services.core.diagnosis.rules import lines_book
 from services.core.log_writers import Raw, Writers, writer_of
 from services.core.loglines import clean
 from services.core.tracebacks import HEADER, Chain, Tracer
@@ -20,6 +19,8 @@ _MAX_TEMPLATE = 300
 _MAX_CRASHES = 40
 _MAX_CONTEXTS = 60
 _AFTER_LINES = 14
+# Among those of others, what a writer says next comes soon or not at all.
+_FOLLOWED_LINES = 200
 
 # Without any of these, in lower case, no line is worth a look.
 _TELLING = (
@@ -51,7 +52,8 @@ _TELLING = (
         b"unrecognized",
         b" nan",
         b"non-finite",
-        b"diverge",
+        b"diverged",
+        b"diverging",
         b"deadlock",
         b"stuck",
         b"assert",
@@ -142,6 +144,7 @@ class Trouble:
         self.templates: dict[str, Template] = {}
         self.left_out = 0
         self.writers = Writers()
+        self._book = lines_book()
         self._offset = 0
         self._number = 1
         self._rest = b""
@@ -152,6 +155,7 @@ class Trouble:
         self._contexts: dict[int, tuple[bytes, Context]] = {}
         self._signatures: dict[str, Crash] = {}
         self._followed: Crash | None = None
+        self._follow_left = 0
 
     def read(self, block: bytes) -> None:
         data = self._rest + block
@@ -175,23 +179,36 @@ class Trouble:
             lines.pop(), forms.pop()
         self._learn(set(forms) - self._known)
         if not self.tracer.is_open and self._followed is None and self._telling.isdisjoint(forms):
-            self.writers.add_all(lines, self._offset, self._number, raw)
+            self.writers.add_all(lines, self._offset, self._number, raw, self._offset)
         else:
             self._walk(lines, forms, raw)
         self._number += raw.count(b"\n")
 
     def _walk(self, lines: list[bytes], forms: list[bytes], raw: bytes) -> None:
-        position, number = 0, self._number
-        for line, form in zip(lines, forms, strict=True):
-            here = Raw(self._offset + position, number, line[:_MAX_LINE_BYTES])
-            is_traceback = (self.tracer.is_open or form in self._telling) and self._line(here, form)
-            if not is_traceback:
-                writer = writer_of(line)
-                self.writers.add(writer, here)
-                if self._followed is not None:
-                    self._follow(writer, here)
-            position += len(line) + 1
-            number += raw[position - 1 : position] == b"\n"
+        """Look at what tells, line by line, and at what lies between only for who wrote it."""
+        telling = [at for at, form in enumerate(forms) if form in self._telling]
+        at, place = 0, (self._offset, self._number)
+        for next_telling in [*telling, len(lines)]:
+            while at < next_telling and (self.tracer.is_open or self._followed is not None):
+                place = self._look(lines[at], forms[at], place, raw)
+                at += 1
+            if at < next_telling:
+                place = self.writers.add_all(lines[at:next_telling], *place, raw, self._offset)
+                at = next_telling
+            if at == next_telling < len(lines):
+                place = self._look(lines[at], forms[at], place, raw)
+                at += 1
+
+    def _look(self, line: bytes, form: bytes, place: tuple[int, int], raw: bytes) -> tuple[int, int]:
+        """Look at one line; where the next one begins."""
+        here = Raw(*place, line[:_MAX_LINE_BYTES])
+        if not ((self.tracer.is_open or form in self._telling) and self._line(here, form)):
+            writer = writer_of(line)
+            self.writers.add(writer, here)
+            if self._followed is not None:
+                self._follow(writer, here)
+        offset = place[0] + len(line) + 1
+        return offset, place[1] + (raw[offset - self._offset - 1 : offset - self._offset] == b"\n")
 
     def _learn(self, forms: set[bytes]) -> None:
         text = b"\n".join(forms)
@@ -235,7 +252,7 @@ class Trouble:
         found = self.templates.get(form := _MASKED.sub("#", text[:_MAX_TEMPLATE]))
         if found is not None:
             return found
-        row = best(RULES, words_of(text))
+        row = self._book.best(words_of(text))
         gravity = 2 if _GRAVE.search(text) else 1 if _PLAIN.search(text) else 0
         if row is not None and row.failure is None:
             row, gravity = None, gravity - 2
@@ -263,14 +280,16 @@ class Trouble:
             self.crashes.pop()
         self.crashes.append(crash)
         self._signatures[signature] = self._followed = crash
+        self._follow_left = _FOLLOWED_LINES
 
     def _follow(self, writer: bytes, line: Raw) -> None:
         """What a crash's writer says next is often the rest of its message."""
         crash = self._followed
+        self._follow_left -= 1
         if crash is not None and writer == crash.writer:
             crash.after.append(line)
-            if len(crash.after) >= _AFTER_LINES:
-                self._followed = None
+        if crash is not None and (len(crash.after) >= _AFTER_LINES or self._follow_left <= 0):
+            self._followed = None
 
 
 def words_of(text: str) -> Words:
@@ -278,8 +297,3 @@ def words_of(text: str) -> Words:
     head, colon, _ = text.strip().partition(":")
     name = head.rpartition(".")[2]
     return Words(text, name if colon and name.isidentifier() else "")
-
-
-def forms(templates: Iterator[Template]) -> list[Template]:
-    """Templates, the rarest first; of equally rare ones the graver, then the earlier."""
-    return sorted(templates, key=lambda one: (one.count, -one.gravity, one.offset))

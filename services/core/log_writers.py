@@ -48,20 +48,36 @@ class Writers:
             kept.pop()
         kept.append(line)
 
-    def add_all(self, lines: Sequence[bytes], offset: int, number: int, raw: bytes) -> None:
-        """Take the lines of a block into account in which nothing else is of interest."""
-        if any(mark in raw for mark in _MARKS):
-            for line, place in _placed(lines, offset, number, raw):
-                self.add(writer_of(line), Raw(*place, line[:_MAX_LINE_BYTES]))
-            return
+    def add_all(self, lines: Sequence[bytes], offset: int, number: int, raw: bytes, raw_offset: int) -> tuple[int, int]:
+        """Take lines into account in which nothing else is of interest; where the next one begins.
+
+        They begin at `offset` of the log, with line `number`; `raw` is the block they are of, which begins at
+        `raw_offset`.
+        """
+        begin, end = offset - raw_offset, offset - raw_offset + sum(map(len, lines)) + len(lines)
+        few: Iterable[int] = range(max(0, len(lines) - _KEPT_LINES * 4), len(lines))
+        if any(raw.find(mark, begin, end) >= 0 for mark in _MARKS):
+            few = self._last_of_each(lines)
+        elif few:
+            self.counts[b""] = self.counts.get(b"", 0) + few[0]  # type: ignore[index]
+        at, position, seen = 0, begin, begin
+        for index in few:
+            position += sum(map(len, lines[at:index])) + index - at
+            at = index
+            number, seen = number + raw.count(b"\n", seen, position), position
+            self.add(writer_of(lines[index]), Raw(raw_offset + position, number, lines[index][:_MAX_LINE_BYTES]))
+        return raw_offset + end, number + raw.count(b"\n", seen, end)
+
+    def _last_of_each(self, lines: Sequence[bytes]) -> list[int]:
+        """The last few lines of each writer; the others are only counted."""
+        by_writer: dict[bytes, list[int]] = {}
+        for at, line in enumerate(lines):
+            by_writer.setdefault(writer_of(line), []).append(at)
         few = _KEPT_LINES * 4
-        if len(lines) > few:
-            skipped = sum(map(len, lines[:-few])) + len(lines) - few
-            self.counts[b""] = self.counts.get(b"", 0) + len(lines) - few
-            number += raw.count(b"\n", 0, skipped)
-            lines, offset, raw = lines[-few:], offset + skipped, raw[skipped:]
-        for line, place in _placed(lines, offset, number, raw):
-            self.add(b"", Raw(*place, line[:_MAX_LINE_BYTES]))
+        for writer, places in by_writer.items():
+            if len(places) > few:
+                self.counts[writer] = self.counts.get(writer, 0) + len(places) - few
+        return sorted(at for places in by_writer.values() for at in places[-few:])
 
     def last_of(self, writer: bytes) -> tuple[Raw, ...]:
         """The last lines of one writer, oldest first."""
@@ -82,11 +98,3 @@ def writer_of(line: bytes) -> bytes:
     """The rank in the line's prefix, b'' if there is none."""
     found = _PREFIX.match(line)
     return b"" if found is None else next(group for group in found.groups() if group is not None)
-
-
-def _placed(lines: Iterable[bytes], offset: int, number: int, raw: bytes) -> Iterable[tuple[bytes, tuple[int, int]]]:
-    position = 0
-    for line in lines:
-        yield line, (offset + position, number)
-        position += len(line) + 1
-        number += raw[position - 1 : position] == b"\n"

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from services.core.diagnosis.finding import DecisiveLine
-from services.core.diagnosis.rule import LIBRARY, Rule, Words, best
-from services.core.diagnosis.rules import RULES
+from services.core.diagnosis.rule import LIBRARY, Rule, Words
+from services.core.diagnosis.rules import exceptions_book, lines_book
 from services.core.log_scan import Scan
 from services.core.log_trouble import Context, Crash, Template, words_of
 from services.core.log_writers import Raw
@@ -13,7 +13,6 @@ from services.core.loglines import LogLine, clean
 from services.core.taxonomy import Failure
 from services.core.tracebacks import Part
 
-_TROUBLES = tuple(row for row in RULES if row.failure is not None)
 _UNKNOWN = Rule(Failure.CODE_ERROR, 0.4)
 _GENERIC = 0.55
 _MAX_TEXT = 400
@@ -79,7 +78,9 @@ def lines(found: Scan) -> list[Candidate]:
         _of_template(one, found) for one in found.templates if one.rule is not None and one.rule.failure is not None
     ]
     seen = {one.offset for one in found.templates}
-    last = [(line, best(RULES, words_of(line.text))) for line in found.tail[-_LAST_LINES:] if line.offset not in seen]
+    last = [
+        (line, lines_book().best(words_of(line.text))) for line in found.tail[-_LAST_LINES:] if line.offset not in seen
+    ]
     known += [_of_last(line, row) for line, row in last if row is not None and row.failure is not None]
     return sorted(known, key=lambda one: one.offset)
 
@@ -106,11 +107,11 @@ def _of_crash(crash: Crash) -> Candidate:
 def _chosen(crash: Crash) -> tuple[Part, Rule]:
     """The exception of the chain that says most, the root cause where several do; and what it says."""
     parts = [part for part in crash.chain.parts if part.message] or list(crash.chain.parts)
-    rows = [best(_TROUBLES, words_of_part(part)) or _UNKNOWN for part in parts]
+    rows = [exceptions_book().best(words_of_part(part)) or _UNKNOWN for part in parts]
     part, row = max(zip(parts, rows, strict=True), key=lambda pair: (not pair[1].follows, pair[1].sure))
     if part is parts[-1] and (row.follows or row.sure < _GENERIC):
         # The rest of a message of several lines, or what native code said of it.
-        said = best(_TROUBLES, Words(_text(crash.after)))
+        said = exceptions_book().best(Words(_text(crash.after)))
         if said is not None and said.sure >= _FIRM and not said.follows:
             return part, said
     return part, row

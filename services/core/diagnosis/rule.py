@@ -4,6 +4,7 @@ Phrases are plain text, so that no log can make a pattern backtrack: lower case,
 leading `^` for the text's beginning, a leading `=` for the whole text.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +15,7 @@ LIBRARY = "@library"
 """Stands in the `site` of an exception that was raised in a library, not in the program's own files."""
 
 _GAP = 160
+_RUN = 4
 _MAX_STARTS = 8
 _MAX_TEXT = 6_000
 
@@ -69,22 +71,52 @@ class Words:
     site: str = ""
 
 
-def best(rules: Iterable[Rule], words: Words) -> Rule | None:
-    """The surest row that fits; of equally sure ones the first."""
-    text = " ".join(line.strip() for line in words.text[:_MAX_TEXT].lower().split("\n")).strip()
-    lowered = Words(text, words.type, words.frames.lower(), words.site.lower())
-    found: Rule | None = None
-    for row in rules:
-        if (found is None or row.sure > found.sure) and _fits(row, lowered):
-            found = row
-    return found
+class Rulebook:
+    """Rows, and which of them may fit a text at all: each phrase is found by one run of letters that few others have."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self.rules = tuple(rules)
+        self._by_type: dict[str, list[int]] = {}
+        self._by_run: dict[str, list[tuple[int, str]]] = {}
+        self._always = [at for at, row in enumerate(self.rules) if not row.phrases and not row.types]
+        common = Counter(run for row in self.rules for phrase in row.phrases for run in _runs(_core(phrase)))
+        for at, row in enumerate(self.rules):
+            for name in row.types if not row.phrases else ():
+                self._by_type.setdefault(name, []).append(at)
+            for phrase in row.phrases:
+                run = min(_runs(_core(phrase)), key=lambda run: (common[run], run))
+                self._by_run.setdefault(run, []).append((at, phrase))
+
+    def best(self, words: Words) -> Rule | None:
+        """The surest row that fits; of equally sure ones the first."""
+        text = " ".join(line.strip() for line in words.text[:_MAX_TEXT].lower().split("\n")).strip()
+        frames, site = words.frames.lower(), words.site.lower()
+        fitting = {*self._always, *self._by_type.get(words.type, ())}
+        for run in self._by_run.keys() & _runs(text):
+            fitting.update(at for at, phrase in self._by_run[run] if at not in fitting and has(text, phrase))
+        for at in sorted(fitting, key=lambda at: (-self.rules[at].sure, at)):
+            if _stands(self.rules[at], words.type, frames, site):
+                return self.rules[at]
+        return None
 
 
-def _fits(row: Rule, words: Words) -> bool:
-    if row.types and words.type not in row.types:
+def _stands(row: Rule, type_name: str, frames: str, site: str) -> bool:
+    """Whether the row fits an exception, its phrases aside."""
+    if row.types and type_name not in row.types:
         return False
-    pairs = ((row.phrases, words.text), (row.frames, words.frames), (row.site, words.site))
-    return all(not phrases or any(has(text, phrase) for phrase in phrases) for phrases, text in pairs)
+    return all(
+        not parts or any(has(text, part) for part in parts) for parts, text in ((row.frames, frames), (row.site, site))
+    )
+
+
+def _runs(text: str) -> set[str]:
+    """Every run of letters of the text, or the whole of a shorter one."""
+    return {text[at : at + _RUN] for at in range(max(1, len(text) - _RUN + 1))}
+
+
+def _core(phrase: str) -> str:
+    """The longest part of a phrase that has to stand in the text as it is."""
+    return max(_parts(phrase)[1], key=len)
 
 
 def has(text: str, phrase: str) -> bool:

@@ -1,6 +1,8 @@
 """The table of rules, in parts by what they speak of. A new row goes where its class is; a test holds a sample for each."""
 
-from services.core.diagnosis.rule import Rule
+from functools import cache
+
+from services.core.diagnosis.rule import Rule, Rulebook
 from services.core.diagnosis.rules import (
     checkpoints,
     cluster,
@@ -24,3 +26,15 @@ RULES: tuple[Rule, ...] = (
     *remote.ROWS,
     *program.ROWS,
 )
+
+
+@cache
+def lines_book() -> Rulebook:
+    """The rows for lines of a log."""
+    return Rulebook(RULES)
+
+
+@cache
+def exceptions_book() -> Rulebook:
+    """The rows for exceptions: all but those for what is no trouble."""
+    return Rulebook(row for row in RULES if row.failure is not None)
