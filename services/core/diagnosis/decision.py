@@ -32,7 +32,7 @@ def diagnose(found: Scan, ending: Ending) -> Finding:
     if ending.is_clean:
         return _clean(found, crashes, lines)
     told = ending.told
-    if told is not None and told in CERTAIN:
+    if told is not None and (ending.known or told in CERTAIN):
         return _from_ending(found, told, 0.95, f"The platform says so: {ending.reason}.")
     reason = _first_crash(crashes, lines) or _firm_line(lines, ending)
     if reason is None and ending.is_timed_out:

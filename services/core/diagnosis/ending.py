@@ -73,10 +73,14 @@ _EXIT_CODE = re.compile(r"exit(?:ed with)? code:? (\d{1,3})")
 
 @dataclass(frozen=True)
 class Ending:
-    """What is known of a program's end beside its log; `exit_code` is None where nobody knows it."""
+    """What is known of a program's end beside its log; `exit_code` is None where nobody knows it.
+
+    `known` is the class that the cluster found by itself.
+    """
 
     exit_code: int | None = None
     reason: str = ""
+    known: Failure | None = None
 
     @property
     def code(self) -> int | None:
@@ -90,7 +94,9 @@ class Ending:
 
     @property
     def told(self) -> Failure | None:
-        """The class that the platform's reason names."""
+        """The class that the platform names."""
+        if self.known is not None:
+            return self.known
         reason = _EXIT_CODE.sub("", self.reason.lower())
         return next((failure for word, failure in _REASONS if word in reason), None)
 

@@ -94,10 +94,10 @@ class Rulebook:
         fitting = {*self._always, *self._by_type.get(words.type, ())}
         for run in self._by_run.keys() & _runs(text):
             fitting.update(at for at, phrase in self._by_run[run] if at not in fitting and has(text, phrase))
-        for at in sorted(fitting, key=lambda at: (-self.rules[at].sure, at)):
-            if _stands(self.rules[at], words.type, frames, site):
-                return self.rules[at]
-        return None
+        ranked = sorted(fitting, key=lambda at: (-self.rules[at].sure, at))
+        return next(
+            (row for row in map(self.rules.__getitem__, ranked) if _stands(row, words.type, frames, site)), None
+        )
 
 
 def _stands(row: Rule, type_name: str, frames: str, site: str) -> bool:
