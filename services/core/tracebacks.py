@@ -228,7 +228,7 @@ class Tracer:
         return bool(self._open)
 
     def read(self, line: str, offset: int, number: int = 1) -> bool:
-        """Whether this line belongs to a traceback. `offset` is where it begins in the log, `number` its line number."""
+        """Whether this line belongs to a traceback. It begins at `offset` and is the `number`th of the log."""
         place = Place(offset, number)
         for traceback in reversed(self._open):
             body = traceback.body(line)

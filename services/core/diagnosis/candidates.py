@@ -1,4 +1,4 @@
-"""What in a scanned log may be the reason of a failure: its exceptions and lines, each with the row of the table it fits."""
+"""What in a log may be the reason of a failure: its exceptions and lines, each with the row of the table it fits."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace

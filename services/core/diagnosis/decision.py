@@ -36,7 +36,7 @@ def diagnose(found: Scan, ending: Ending) -> Finding:
         return _from_ending(found, told, 0.95, f"The platform says so: {ending.reason}.")
     reason = _first_crash(crashes, lines) or _firm_line(lines, ending)
     if reason is None and ending.is_timed_out:
-        return _out_of_time(found, ending)
+        return _out_of_time(found)
     if reason is None:
         reason = _silent(crashes, lines, ending)
     if reason is not None:
@@ -116,7 +116,7 @@ def _ends_in_nan(found: Scan) -> bool:
     )
 
 
-def _out_of_time(found: Scan, ending: Ending) -> Finding:
+def _out_of_time(found: Scan) -> Finding:
     """Ended by its time limit: whether it got on until then."""
     last = found.tail[-1].text.lower() if found.tail else ""
     waits = any(word in last for word in _WAITING)

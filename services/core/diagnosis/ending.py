@@ -1,6 +1,6 @@
 """How a program ended, as far as its exit code and the platform's word for it say. Pure.
 
-An exit code is as a shell says it: 128 + the signal's number. What is found here is what is left where the log is silent.
+An exit code is as a shell says it: 128 + the signal's number. It is what is left where the log is silent.
 """
 
 import re

@@ -18,7 +18,8 @@ class DecisiveLine:
 class Finding:
     """What is wrong with a program that is over. `confidence` is from 0 to 1.
 
-    `rank` is the rank that failed first, where the log tells. `sightings` are the byte offsets of the exceptions and lines it rests on.
+    `lines` are those it rests on, `context` what was said before them. `rank` is the rank that failed first, where the
+    log tells; `chain_offset` where the exception begins in the log, if it is one.
     """
 
     failure: Failure

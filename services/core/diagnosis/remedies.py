@@ -7,7 +7,8 @@ from services.core.taxonomy import Failure
 REMEDIES: dict[Failure, tuple[str, ...]] = {
     Failure.OUT_OF_GPU_MEMORY: (
         "halve the micro-batch and double the gradient accumulation, so that the effective batch stays the same",
-        "turn on gradient checkpointing and mixed precision (bf16), and check that no graph or output is kept from step to step",
+        "turn on gradient checkpointing and mixed precision (bf16), and check that no graph or output is "
+        "kept from step to step",
         "shard optimizer, gradients and weights over the GPUs that are there (FSDP, ZeRO)",
         "ask for a pool whose GPUs have more memory",
     ),
@@ -34,7 +35,8 @@ REMEDIES: dict[Failure, tuple[str, ...]] = {
         "check main and shared memory: workers are most often killed for those",
     ),
     Failure.DEVICE_UNAVAILABLE: (
-        "check that the step asks for a GPU and that the library's build fits the driver (torch.version.cuda, nvidia-smi)",
+        "check that the step asks for a GPU and that the library's build fits the driver "
+        "(torch.version.cuda, nvidia-smi)",
         "use an image, or a version of the library, built for this GPU",
     ),
     Failure.HARDWARE: (
@@ -54,7 +56,8 @@ REMEDIES: dict[Failure, tuple[str, ...]] = {
         "make each step faster first: data loading, mixed precision, compiled model, more GPUs",
     ),
     Failure.HANG: (
-        "find where it waits: faulthandler.dump_traceback_later, py-spy dump, or prints with flush around loading and collectives",
+        "find where it waits: faulthandler.dump_traceback_later, py-spy dump, or prints with flush around "
+        "loading and collectives",
         "check that all ranks run the same number of steps and the same collectives; try num_workers=0",
     ),
     Failure.NATIVE_CRASH: (
@@ -77,10 +80,12 @@ REMEDIES: dict[Failure, tuple[str, ...]] = {
     ),
     Failure.TOKENIZER: ("set the special token that is missing (pad token, chat template) as the model's authors do",),
     Failure.SEQUENCE_TOO_LONG: (
-        "count the tokens: truncate or split inputs as the goal allows, and say so; or take a model with more positions",
+        "count the tokens: truncate or split inputs as the goal allows, and say so; or take a model with "
+        "more positions",
     ),
     Failure.NUMERICS: (
-        "find the first step that is not finite; look at its batch, the learning rate and the loss's logarithms and divisions",
+        "find the first step that is not finite; look at its batch, the learning rate and the loss's "
+        "logarithms and divisions",
         "clip gradients, warm up, use bf16 in place of fp16; keep what was changed in the record",
     ),
     Failure.AUTOGRAD: (
@@ -90,10 +95,12 @@ REMEDIES: dict[Failure, tuple[str, ...]] = {
         "run without compilation to see that the model itself is right, then rewrite the part that depends on data",
     ),
     Failure.DISTRIBUTED_USE: (
-        "make every rank use the same parameters and collectives; find_unused_parameters=True where a branch is skipped",
+        "make every rank use the same parameters and collectives; find_unused_parameters=True where a branch "
+        "is skipped",
     ),
     Failure.LAUNCH: (
-        "start it with torchrun or the launcher it expects, so that RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT are set",
+        "start it with torchrun or the launcher it expects, so that RANK, WORLD_SIZE, MASTER_ADDR and "
+        "MASTER_PORT are set",
         "take a free port (--rdzv-endpoint localhost:0) and check the number of processes",
     ),
     Failure.PROCESS_START: (
@@ -135,7 +142,8 @@ REMEDIES: dict[Failure, tuple[str, ...]] = {
         "load with strict=False only for layers that are meant to be new, and list which those are",
     ),
     Failure.CHECKPOINT_CORRUPT: (
-        "go back to the checkpoint before it, or fetch the file again; write checkpoints to a temporary name and rename them",
+        "go back to the checkpoint before it, or fetch the file again; write checkpoints to a temporary name "
+        "and rename them",
     ),
     Failure.CHECKPOINT_WRITE: ("check the directory, the room on the disk, and that what is saved can be serialized",),
     Failure.NONE: (),

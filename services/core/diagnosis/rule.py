@@ -1,7 +1,7 @@
-"""One row of the table of rules, and how rows are matched: a phrase or an exception's type points to a class of failure.
+"""One row of the table of rules, and how rows are matched: phrases and types of exceptions point to a class.
 
-Phrases are plain text, so that no log can make a pattern backtrack: lower case, `…` for a gap of up to 160 characters, a
-leading `^` for the text's beginning, a leading `=` for the whole text.
+Phrases are plain text, so that no log can make a pattern backtrack: lower case, `…` for a gap of up to 160 characters,
+a leading `^` for the text's beginning, a leading `=` for the whole text.
 """
 
 from collections import Counter
@@ -24,8 +24,8 @@ _MAX_TEXT = 6_000
 class Rule:
     """What points to `failure`, and how surely, from 0 to 1.
 
-    It fits a text that has one of the `phrases` (any text, if there are none), if the exception is of one of the `types`
-    (of any, if there are none), one of `frames` stands in its stack and one of `site` where it was raised (whatever
+    It fits a text that has one of the `phrases` (any, if there are none), if the exception is of one of the `types` (of
+    any, if there are none), one of `frames` stands in its stack and one of `site` where it was raised (whatever
     stands there, if there are none).
 
     `follows`: what it finds is most likely the consequence of something else, and counts where there is nothing else.
@@ -72,7 +72,7 @@ class Words:
 
 
 class Rulebook:
-    """Rows, and which of them may fit a text at all: each phrase is found by one run of letters that few others have."""
+    """Rows, and which of them may fit a text at all: each phrase is found by a run of letters that few have."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules = tuple(rules)

@@ -1,4 +1,4 @@
-"""The table of rules, in parts by what they speak of. A new row goes where its class is; a test holds a sample for each."""
+"""The table of rules, in parts by what they speak of. A new row goes where its class is, and a test wants a sample."""
 
 from functools import cache
 
@@ -7,11 +7,14 @@ from services.core.diagnosis.rules import (
     checkpoints,
     cluster,
     data,
+    gradients,
     harmless,
+    libraries,
     program,
     ranks,
     remote,
     resources,
+    settings,
     tensors,
 )
 
@@ -21,9 +24,12 @@ RULES: tuple[Rule, ...] = (
     *cluster.ROWS,
     *ranks.ROWS,
     *tensors.ROWS,
+    *gradients.ROWS,
     *data.ROWS,
     *checkpoints.ROWS,
     *remote.ROWS,
+    *settings.ROWS,
+    *libraries.ROWS,
     *program.ROWS,
 )
 

@@ -183,7 +183,8 @@ ROWS = (
         Failure.DATA_CONTENT,
         0.85,
         types="UnicodeDecodeError UnidentifiedImageError JSONDecodeError EmptyDataError ParserError ArrowInvalid "
-        "DataLossError LibsndfileError BadGzipFile NonMatchingSplitsSizesError NonMatchingChecksumError UJSONDecodeError",
+        "DataLossError LibsndfileError BadGzipFile NonMatchingSplitsSizesError NonMatchingChecksumError "
+        "UJSONDecodeError",
     ),
     rule(
         Failure.DATA_CONTENT,

@@ -169,7 +169,8 @@ ROWS = (
     rule(
         Failure.NETWORK,
         0.8,
-        types="ConnectionError ConnectTimeout ReadTimeout Timeout SSLError SSLCertVerificationError ProxyError MaxRetryError NewConnectionError "
+        types="ConnectionError ConnectTimeout ReadTimeout Timeout SSLError SSLCertVerificationError "
+        "ProxyError MaxRetryError NewConnectionError "
         "ChunkedEncodingError ProtocolError RemoteDisconnected URLError gaierror ConnectError RemoteProtocolError "
         "EndpointConnectionError ReadTimeoutError ConnectTimeoutError ConnectionRefusedError ClientConnectorError "
         "ServerDisconnectedError APIConnectionError APITimeoutError OfflineModeIsEnabled IncompleteRead "

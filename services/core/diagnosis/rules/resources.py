@@ -100,7 +100,7 @@ ROWS = (
         "not enough shared memory",
         "shared memory segment … no space left",
         "error while creating shared memory segment",
-        "/dev/shm … no space left",
+        "/dev/shm … no space left",  # noqa: S108, a phrase
         "no space left … /dev/shm",
         "unable to write to file </torch_",
         "shm_open failed",
