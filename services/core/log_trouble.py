@@ -17,6 +17,8 @@ _MAX_LINE_BYTES = 2_000
 _MAX_TEMPLATES = 1_000
 _MAX_TEMPLATE = 300
 _MAX_CRASHES = 40
+# More forms than this are not of use to anybody; exceptions and the last lines are still read.
+_MAX_JUDGED = 20_000
 _MAX_CONTEXTS = 60
 _AFTER_LINES = 14
 # Among those of others, what a writer says next comes soon or not at all.
@@ -143,6 +145,7 @@ class Trouble:
         self.crashes: list[Crash] = []
         self.templates: dict[str, Template] = {}
         self.left_out = 0
+        self._judged = 0
         self.writers = Writers()
         self._book = lines_book()
         self._offset = 0
@@ -252,6 +255,10 @@ class Trouble:
         found = self.templates.get(form := _MASKED.sub("#", text[:_MAX_TEMPLATE]))
         if found is not None:
             return found
+        self._judged += 1
+        if self._judged > _MAX_JUDGED:
+            self.left_out += 1
+            return None
         row = self._book.best(words_of(text))
         gravity = 2 if _GRAVE.search(text) else 1 if _PLAIN.search(text) else 0
         if row is not None and row.failure is None:

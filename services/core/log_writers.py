@@ -97,4 +97,4 @@ class Writers:
 def writer_of(line: bytes) -> bytes:
     """The rank in the line's prefix, b'' if there is none."""
     found = _PREFIX.match(line)
-    return b"" if found is None else next(group for group in found.groups() if group is not None)
+    return b"" if found is None or found.lastindex is None else found[found.lastindex]

@@ -5,6 +5,7 @@ better. Where there is none, lines that the table knows are; then what follows f
 """
 
 import math
+import re
 from collections.abc import Sequence
 
 from services.core.diagnosis.candidates import Candidate, decisive, exceptions, lines as lines_of, went_on
@@ -23,6 +24,8 @@ _LAST_LINES = 5
 _ABORTED = 134
 _WAITING = ("wait", "barrier", "lock", "synchron", "connecting", "rendezvous", "joining")
 _CONTEXT_LINES = 3
+_ENDS = {Failure.COMMAND_NOT_FOUND, Failure.STOPPED}
+_LEVEL = re.compile(r"\W{0,4}(?:\S{1,40}\s{1,4}){0,4}?\W{0,2}(?:ERROR|FATAL|CRITICAL)\b")
 _MAX_OTHERS = 8
 
 
@@ -100,13 +103,21 @@ def _clean(found: Scan, crashes: Sequence[Candidate], lines: Sequence[Candidate]
     """A program that ended with 0: whether it failed all the same, and its code was lost, as in a pipe."""
     ended = [one for one in crashes if not one.is_handled and one.is_outermost and one.lines_after <= _LAST_WORDS]
     firm = [one for one in ended if not one.rule.follows] or ended
-    last = [line for line in lines if line.lines_after < _LAST_LINES and line.gravity == 2 and line.rule.sure >= _FIRM]
+    last = [
+        line for line in lines if line.lines_after < _LAST_LINES and _is_said_to_fail(line) and not line.rule.follows
+    ]
     reason = next(iter(firm), None) or next(iter(last), None)
     if reason is not None:
         return _from(reason, found, Ending(0))
     if _ends_in_nan(found):
         return _from_ending(found, Failure.NUMERICS, 0.7, "The loss is no number any more, from some point to the end.")
     return Finding(Failure.NONE, 0.95, "Nothing failed: it ended with exit code 0, and its log tells of no failure.")
+
+
+def _is_said_to_fail(line: Candidate) -> bool:
+    """Whether a line tells of the program's end, and not of what it overcame."""
+    is_grave = line.gravity == 2 or _LEVEL.match(line.text) is not None or line.failure in _ENDS
+    return is_grave and line.rule.sure >= _FIRM
 
 
 def _ends_in_nan(found: Scan) -> bool:

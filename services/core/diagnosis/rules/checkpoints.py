@@ -8,6 +8,7 @@ ROWS = (
         Failure.CHECKPOINT_MISMATCH,
         0.96,
         "error(s) in loading state_dict",
+        "trying to set a tensor of shape",
         "missing key(s) in state_dict",
         "unexpected key(s) in state_dict",
         "size mismatch for … copying a param",

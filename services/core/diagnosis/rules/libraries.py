@@ -71,6 +71,8 @@ ROWS = (
         0.95,
         "is required for a normal functioning of this module, but found",
         "does not recognize this architecture",
+        "unrecognized keyword arguments",
+        "`model_kwargs` are not used",
         "may indicate binary incompatibility",
         "was a deprecated alias",
         "was removed in the numpy 2.0 release",

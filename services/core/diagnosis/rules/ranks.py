@@ -133,6 +133,8 @@ ROWS = (
         0.95,
         "before the current process has finished its bootstrapping phase",
         "context has already been set",
+        "can't create new processes if cuda is already initialized",
+        "cannot spawn",
         "cannot re-initialize cuda in forked subprocess",
         "daemonic processes are not allowed to have children",
         "can't pickle local object",
