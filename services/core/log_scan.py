@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from services.core.log_numbers import METRIC_BYTES, Numbers
-from services.core.log_trouble import Crash, Template, Trouble
+from services.core.log_sightings import Crash, Template
+from services.core.log_trouble import Trouble
 from services.core.log_writers import Writers
 from services.core.loglines import LogLine, LogLines, clean
 from services.core.metric_table import MetricTable

@@ -5,10 +5,9 @@ and remembered.
 """
 
 import re
-from dataclasses import dataclass, field
 
-from services.core.diagnosis.rule import Rule, Words
 from services.core.diagnosis.rules import lines_book
+from services.core.log_sightings import Context, Crash, Template, words_of
 from services.core.log_writers import Raw, Writers, writer_of
 from services.core.loglines import clean
 from services.core.tracebacks import HEADER, Chain, Tracer
@@ -97,44 +96,6 @@ _PLAIN = re.compile(
     r"\bERROR\b|\bFAILED\b|[Ee]rror\b(?!\s*[=:]\s*[-+.\d]|\s+(?:rate|budget|bars?)\b)|\b[Ff]ailed\b|\b[Cc]annot\b"
     r"|[Dd]enied|No such file|[Tt]imed out|[Ee]xception\b"
 )
-
-
-@dataclass(frozen=True)
-class Context:
-    """What was said before: by the same writer, and the last line of each other one."""
-
-    before: tuple[Raw, ...] = ()
-    others: tuple[Raw, ...] = ()
-
-
-@dataclass
-class Template:
-    """A form of line that tells of trouble, its numbers masked: its first line, where that begins, how many came.
-
-    `rule` is the row of the table that knows it. `last_number` is the number of the last such line.
-    """
-
-    example: str
-    offset: int
-    gravity: int
-    count: int = 0
-    number: int = 1
-    rule: Rule | None = None
-    writer: bytes = b""
-    context: Context = Context()
-    last_number: int = 1
-
-
-@dataclass
-class Crash:
-    """An exception in its surroundings: what its writer said after it, and how many lines more."""
-
-    chain: Chain
-    writer: bytes
-    context: Context
-    after: list[Raw] = field(default_factory=list)
-    lines_after: int = 0
-    count: int = 1
 
 
 class Trouble:
@@ -297,10 +258,3 @@ class Trouble:
             crash.after.append(line)
         if crash is not None and (len(crash.after) >= _AFTER_LINES or self._follow_left <= 0):
             self._followed = None
-
-
-def words_of(text: str) -> Words:
-    """A line as the rules read it: an exception's type may stand in front."""
-    head, colon, _ = text.strip().partition(":")
-    name = head.rpartition(".")[2]
-    return Words(text, name if colon and name.isidentifier() else "")

@@ -7,7 +7,7 @@ from services.core.diagnosis.finding import DecisiveLine
 from services.core.diagnosis.rule import LIBRARY, Rule, Words
 from services.core.diagnosis.rules import exceptions_book, lines_book
 from services.core.log_scan import Scan
-from services.core.log_trouble import Context, Crash, Template, words_of
+from services.core.log_sightings import Context, Crash, Template, words_of
 from services.core.log_writers import Raw
 from services.core.loglines import LogLine, clean
 from services.core.taxonomy import Failure
