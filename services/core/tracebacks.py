@@ -17,8 +17,9 @@ _CHAIN = (
 )
 _FRAME = '  File "'
 _RANK = re.compile(r"(?:rank|default|local_rank)[\s=:]?(\d{1,6})", re.IGNORECASE)
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
-_DIGIT = re.compile(r"\d")
+_TIMESTAMP = re.compile(r"\d\d:\d\d:\d\d")
+# But for those of a rank, which tell writers apart.
+_DIGIT = re.compile(r"(?<!rank)(?<!default)\d")
 _LIBRARY = re.compile(r"site-packages|dist-packages|/lib/python\d|<frozen |/importlib/|multiprocessing/")
 _LAST_FRAMES = 8
 _OWN_FRAMES = 3

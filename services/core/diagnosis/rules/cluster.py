@@ -213,6 +213,7 @@ ROWS = (
         0.5,
         "got signal: ",
         "sending process … closing signal",
+        "with signal sigterm",
         follows=True,
     ),
 )

@@ -78,6 +78,8 @@ ROWS = (
         "unable to allocate … memory",
         "killed by signal: killed",
         "sigkill(-9)",
+        "with signal sigkill",
+        "exitcode -9",
         "signal 9 (sigkill) received",
         "excessive memory usage",
         explains=(Failure.NATIVE_CRASH, Failure.CODE_ERROR),
