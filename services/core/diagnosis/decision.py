@@ -12,6 +12,7 @@ from services.core.diagnosis.candidates import Candidate, decisive, exceptions, 
 from services.core.diagnosis.ending import CERTAIN, Ending
 from services.core.diagnosis.finding import DecisiveLine, Finding
 from services.core.log_scan import Scan
+from services.core.series import progress
 from services.core.taxonomy import Failure
 
 _FIRM = 0.7
@@ -24,6 +25,8 @@ _LAST_LINES = 5
 _ABORTED = 134
 _WAITING = ("wait", "barrier", "lock", "synchron", "connecting", "rendezvous", "joining")
 _CONTEXT_LINES = 3
+# Of a bar that stands nearer to its beginning, nobody can say that it moved.
+_BEGUN = 0.03
 _ENDS = {Failure.COMMAND_NOT_FOUND, Failure.STOPPED}
 _LEVEL = re.compile(r"\W{0,4}(?:\S{1,40}\s{1,4}){0,4}?\W{0,2}(?:ERROR|FATAL|CRITICAL)\b")
 _MAX_OTHERS = 8
@@ -132,6 +135,8 @@ def _out_of_time(found: Scan) -> Finding:
     last = found.tail[-1].text.lower() if found.tail else ""
     waits = any(word in last for word in _WAITING)
     progressed = any(series.count >= 3 for series in found.metrics.series.values()) or len(found.tail) > _LAST_WORDS
+    bars = [bar for line in found.tail if (bar := progress(line.text))]
+    progressed = progressed or any(bar.fraction > _BEGUN for bar in bars)
     if waits or not progressed:
         silent = "it wrote nothing at all" if not found.size else "its log shows no progress"
         return _from_ending(found, Failure.HANG, 0.6, f"Its time was over, and {silent}.")

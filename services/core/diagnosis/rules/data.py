@@ -117,6 +117,8 @@ ROWS = (
         Failure.DATA_CONTENT,
         0.93,
         "input contains nan",
+        "error -3 while decompressing",
+        "compressed file ended before",
         "unknown label type",
         "unexpected result of `train_function`",
         "label set cannot be empty",

@@ -132,6 +132,7 @@ ROWS = (
         "cuda graph",
         "out of resource: shared memory",
         "torch.jit",
+        "arguments for call are not valid",
         "torchscript",
         "exporting the operator",
         "onnx export",

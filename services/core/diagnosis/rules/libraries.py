@@ -71,6 +71,7 @@ ROWS = (
         0.95,
         "is required for a normal functioning of this module, but found",
         "does not recognize this architecture",
+        "could not run 'torchvision::",
         "unrecognized keyword arguments",
         "`model_kwargs` are not used",
         "may indicate binary incompatibility",

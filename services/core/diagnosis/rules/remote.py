@@ -146,6 +146,8 @@ ROWS = (
         "incomplete read",
         "response ended prematurely",
         "read timed out",
+        "read operation timed out",
+        "handshake operation timed out",
         "connection timed out",
         "connect timeout",
         "connection to … timed out",
