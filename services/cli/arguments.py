@@ -35,6 +35,7 @@ def parser() -> ArgumentParser:
         _pools,
         _events,
         _logs,
+        _diagnose,
         _message,
         _cancel,
         _artifacts,
@@ -146,6 +147,17 @@ def _logs(commands: _Commands) -> None:
     command.add_argument("-f", "--follow", action="store_true", help="go on until the attempt is over")
     command.add_argument("--attempt", type=_count, metavar="N", help="which attempt (default: the last)")
     command.add_argument("--rank", type=_count, metavar="R", help="on several nodes, which rank (default: all)")
+
+
+def _diagnose(commands: _Commands) -> None:
+    command = commands.add_parser(
+        "diagnose", help="say why a program failed, from its log and exit code (needs no server)"
+    )
+    command.add_argument("--log", metavar="FILE", required=True, help="what the program wrote; - reads it from stdin")
+    command.add_argument("--exit-code", type=int, metavar="N", help="how it ended, as a shell says it")
+    command.add_argument("--reason", default="", help="what the platform calls its end: OOMKilled, DeadlineExceeded, …")
+    command.add_argument("--pod", metavar="FILE", help="its pod, as `kubectl get pod -o json` prints it")
+    _json(command)
 
 
 def _message(commands: _Commands) -> None:

@@ -142,6 +142,8 @@ def _attempt_text(attempt: Attempt) -> str:
         text += f" after {seconds_text(attempt.seconds)}"
     if not attempt.is_live and attempt.status != "succeeded":
         text += f": {one_line(end_text(attempt.reason, attempt.exit_code), 80)}"
+    if attempt.diagnosis is not None:
+        text += f" ({attempt.diagnosis.failure}, to be mended by {attempt.diagnosis.owner})"
     if attempt.gap_bytes:
         text += f", {bytes_text(attempt.gap_bytes)} of its log lost"
     return text

@@ -69,12 +69,12 @@ class Stage(StrEnum):
 
 
 class Diagnosis(Record):
-    """What is wrong with an attempt, by what the cluster and the runner know of it (not by its log).
+    """What is wrong with an attempt, by what the cluster and the runner know of it, or else by its log.
 
     `failure` is the class, `code` the finer reason within it, `owner` who can mend this very failure. `evidence` are
     the facts it rests on, in the words of whoever said them. Not `is_final`: it may still mend itself, for
     `wait_seconds` more (None: for as long as the attempt may wait at all). `is_retriable`: the same work may be tried
-    again as it is, without a word to the agent.
+    again as it is, without a word to the agent. `confidence` is from 0 to 1: the cluster's word is certain.
     """
 
     failure: Failure
@@ -86,6 +86,7 @@ class Diagnosis(Record):
     is_final: bool = True
     is_retriable: bool = False
     wait_seconds: float | None = None
+    confidence: float = 1.0
 
 
 class Attempt(Record):

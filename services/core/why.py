@@ -183,7 +183,7 @@ def _diagnosis_text(attempt: Attempt) -> str:
     diagnosis = attempt.diagnosis
     if diagnosis is None:
         return attempt.reason
-    return f"{diagnosis.summary} (to be mended by {diagnosis.owner}: {diagnosis.remedy})"
+    return f"{diagnosis.summary} ({diagnosis.failure}, to be mended by {diagnosis.owner}: {diagnosis.remedy})"
 
 
 def _call_text(state: RunState) -> str:

@@ -238,7 +238,11 @@ TABLE: list[tuple[str, list[Item | ev.EventData], list[str]]] = [
     (
         "a failed attempt with what may help",
         [finished(outcome="failed", exit_code=137, reason=OUT_OF_MEMORY.summary, diagnosis=OUT_OF_MEMORY)],
-        ["✗ step train, attempt 2 failed after 21 s: killed for its memory (12.3 KB of log)", "  ask for 6Gi"],
+        [
+            "✗ step train, attempt 2 failed after 21 s: killed for its memory (12.3 KB of log)",
+            "  out_of_memory, to be mended by resources",
+            "  ask for 6Gi",
+        ],
     ),
     ("events that only serve programs are not shown", [ev.Ready(tool_count=3), ev.Shutdown()], []),
 ]

@@ -180,7 +180,11 @@ def test_the_answer_is_the_digest_of_each_attempt(bench: Bench) -> None:
 
     text = bench.use("wait_for_steps", steps=["train"]).text
 
-    assert text.startswith("Step train, attempt 1: failed\n<evidence-")
+    head, _ = text.split("<evidence-", 1)
+    assert head.startswith("Step train, attempt 1: failed\ndiagnosis, from its log: ")
+    assert "class code_error, to be mended by: code, confidence 45%" in head
+    assert "remedy: read the innermost frame" in head
+    assert "bad shape" not in head
     assert "ValueError: bad shape" in text
     assert "exit code 1" in text
 
