@@ -34,6 +34,9 @@ def first_state(run: str, accepted: ev.RunAccepted, time: float) -> RunState:
         limits=accepted.limits,
         labels=accepted.labels,
         resources=accepted.resources,
+        rules=accepted.rules,
+        fallback_model=accepted.fallback_model,
+        effort=accepted.effort,
         accepted_by=accepted.accepted_by,
         created=time,
         updated=time,
@@ -73,6 +76,8 @@ def _changes(state: RunState, data: ev.EventData, time: float) -> dict[str, obje
             | ev.StepCancelRequested()
         ):
             return _steps(state, data, time)
+        case ev.ModelChanged() | ev.EffortDropped():
+            return _mended(data)
         case ev.WorkspaceChanged():
             return {"snapshot": data.snapshot}
         case ev.PlanUpdate():
@@ -135,6 +140,14 @@ def _model_calls(state: RunState, data: ev.LlmRequest | ev.LlmCall | ev.LlmFaile
         case ev.LlmFailed():
             settled = _settle(spend.model_copy(update={"calls": spend.calls + 1}), data.call, data.cost_usd)
             return {"model_call": None, "model_failures": state.model_failures + 1, "spend": settled}
+
+
+def _mended(data: ev.ModelChanged | ev.EffortDropped) -> dict[str, object]:
+    """What is asked otherwise from now on. Neither can happen twice."""
+    if isinstance(data, ev.EffortDropped):
+        return {"effort": ""}
+    # The turn of the call that failed is not over, so one failure stays on the books (see `limit_reached`).
+    return {"model": data.target, "fallback_model": "", "model_failures": 1}
 
 
 def _hold(spend: Spend, name: str, microdollars: int) -> Spend:
@@ -207,6 +220,8 @@ def _submitted(data: ev.StepSubmitted, time: float) -> Attempt:
         cause=data.cause,
         restores=data.restores,
         secrets=data.secrets,
+        smoke=data.smoke,
+        evaluates=data.evaluates,
         submitted=time,
     )
 
