@@ -79,6 +79,18 @@ class Terms(BaseModel):
         """Whether the goal leaves the rule in force."""
         return rule not in self.off
 
+    @property
+    def text(self) -> str:
+        """What the agent is told of it; '' where the goal says nothing."""
+        data = ", ".join(self.evaluation_data)
+        kept = (
+            f"Evaluation data, for steps submitted with evaluates only, and never to be changed: {data}."
+            if data
+            else ""
+        )
+        off = f"Rules of submit_step that do not hold in this run: {', '.join(sorted(self.off))}." if self.off else ""
+        return " ".join(filter(None, [kept, off]))
+
     def is_evaluation_data(self, path: str) -> bool:
         """Whether the goal keeps the input file `path` for evaluation."""
         return any(matches(path, pattern) for pattern in self.evaluation_data)

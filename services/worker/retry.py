@@ -13,6 +13,7 @@ _FATAL = {
     Failure.AUTH: Reason.MODEL_AUTH,
     Failure.CREDIT: Reason.MODEL_CREDIT,
     Failure.REFUSED: Reason.MODEL_REFUSED,
+    Failure.NO_MODEL: Reason.MODEL_REFUSED,
     Failure.CONTEXT: Reason.CONTEXT_EXCEEDED,
 }
 # How often in a row, and what the run ends with when that was not enough.

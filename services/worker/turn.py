@@ -29,10 +29,11 @@ from services.core.workspace import Workspace
 from services.worker import conversation as conv
 from services.worker.decisions import WindUp
 from services.worker.failures import Failure, ModelFailed
+from services.worker.mending import Mend, mend_of
 from services.worker.model import Message, Model
 from services.worker.prices import FREE, Usage, estimate_tokens
 from services.worker.reply import RawCall, Reply, encodable
-from services.worker.retry import GiveUp, after_failure
+from services.worker.retry import GiveUp, Retry, after_failure
 from services.worker.session import Session
 from services.worker.tools.tool import Tool
 
@@ -141,7 +142,12 @@ class ModelTurn:
         chunks = _Chunks(session)
         try:
             reply = self.model.ask(
-                session.state.model, messages, self._schemas(), chunks.add, lambda: session.is_to_end
+                session.state.model,
+                messages,
+                self._schemas(),
+                chunks.add,
+                lambda: session.is_to_end,
+                session.state.effort,
             )
         except ModelFailed as failure:
             session.held.check()
@@ -165,18 +171,21 @@ class ModelTurn:
         verdict = after_failure(
             failure.kind, state.model_failures + 1, failure.retry_after, self.retry_seconds, random()
         )
+        detail = self.redactor.redact(str(failure))
+        mend = mend_of(state, failure.kind, verdict, detail)
+        verdict = Retry(0.0) if mend else verdict
         seconds = None if isinstance(verdict, GiveUp) else verdict.seconds
         failed = ev.LlmFailed(
             call=call,
             model=state.model,
             failure=failure.kind,
-            detail=self.redactor.redact(str(failure)),
+            detail=detail,
             cost_usd=cost / MICRODOLLARS,
             retry_in_seconds=seconds,
         )
         log.warning("model_call_failed", run=state.run, call=call, failure=failure.kind, retry_in_seconds=seconds)
-        parks = seconds is not None and failure.kind is not Failure.INTERRUPTED
-        session.write(lambda now: _failure_draft(now, failed, seconds if parks else None), release=parks)
+        parks = seconds is not None and failure.kind is not Failure.INTERRUPTED and mend is None
+        session.write(lambda now: _failure_draft(now, failed, seconds if parks else None, mend), release=parks)
         reach("worker.failure_recorded")
         self.ledger.settle(state.tenant, f"model:{call}", cost)
         return WindUp(verdict.reason, failed.detail) if isinstance(verdict, GiveUp) else None
@@ -194,9 +203,9 @@ def _request(state: RunState, call: str, reserved: int, messages: list[Message],
     return Draft((*taken_up, request))
 
 
-def _failure_draft(state: RunState, failed: ev.LlmFailed, seconds: float | None) -> Draft:
+def _failure_draft(state: RunState, failed: ev.LlmFailed, seconds: float | None, mend: Mend | None) -> Draft:
     if seconds is None or state.status is not Status.RUNNING:
-        return Draft((failed,))
+        return Draft((failed, mend) if mend else (failed,))
     wait = Wait(kind="model", until=time.time() + seconds)
     move = ev.StatusChanged(
         source=state.status, target=Status.WAITING, reason=Reason.WAITING_FOR_MODEL, detail=failed.failure

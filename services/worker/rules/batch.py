@@ -23,9 +23,9 @@ def refuse(facts: Facts) -> str | None:
         return None
     return (
         f"step {first.step} runs the same script ({', '.join(facts.program.scripts)}) and has shown no sign of life "
-        f"yet. All but the first of such a batch may cost {dollars(facts.line_microdollars)} together until then, and with "
-        f"this one it would be {dollars(total)}. Wait for {first.step} with wait_for_steps until it has printed metrics or "
-        "succeeded, then submit the rest"
+        f"yet. Until then all but the first of such a batch may cost {dollars(facts.line_microdollars)} together, and "
+        f"with this one it would be {dollars(total)}. Wait for {first.step} with wait_for_steps until it has printed "
+        "metrics or succeeded, then submit the rest"
     )
 
 

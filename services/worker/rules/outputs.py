@@ -16,9 +16,9 @@ def refuse(facts: Facts) -> str | None:
     told = "\n".join([facts.asked.command, *facts.asked.env.values(), facts.program.text])
     if _KEPT.search(told) or _ELSEWHERE.search(told):
         return None
+    program = ", ".join(facts.program.main)
     return (
-        f"this step could cost {dollars(facts.asked.microdollars)} and nothing of what it writes would be kept: neither "
-        f"the command nor {', '.join(facts.program.main)} mentions $COHORT_OUTPUT_DIR or $COHORT_CHECKPOINT_DIR. Write the "
-        'model and the results there (pass it as an argument: --out "$COHORT_OUTPUT_DIR"); set evaluates if the step only '
-        "measures"
+        f"this step could cost {dollars(facts.asked.microdollars)}, and nothing that it writes would be kept: "
+        f"neither the command nor {program} mentions $COHORT_OUTPUT_DIR or $COHORT_CHECKPOINT_DIR. Write the "
+        'results there (pass it as an argument: --out "$COHORT_OUTPUT_DIR"); set evaluates if the step only measures'
     )

@@ -48,6 +48,6 @@ def _what_first(facts: Facts, missing: list[str]) -> str:
     return (
         f"this step could cost {dollars(asked.microdollars)}, more than {dollars(facts.line_microdollars)}, and "
         f"{', '.join(missing)} has not succeeded yet on pool {asked.pool.name} or one like it. First submit a smoke "
-        f'test and see it succeed: submit_step with name "{name}", smoke true, pool ["{asked.pool.name}"], {time}, and the '
-        "same command on very little data (a few steps, a few rows; same imports, loading, saving). Then this one again"
+        f'test and see it succeed: submit_step with name "{name}", smoke true, pool ["{asked.pool.name}"], {time}, and '
+        "the same command on very little data (a few steps, a few rows; same imports, loading, saving). Then this one"
     )

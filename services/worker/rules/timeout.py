@@ -104,8 +104,8 @@ def _same_again(facts: Facts) -> str | None:
     )
     return (
         f"attempt {last.number} of {step.name} was stopped at its deadline of {_minutes(last.deadline_seconds):g} "
-        f"minutes and this one gets no more: give it a longer one, or {checkpoint}. If the program is faster now, show it "
-        "with a smoke test first"
+        f"minutes and this one gets no more: give it a longer one, or {checkpoint}. If the program is faster now, show "
+        "it with a smoke test first"
     )
 
 
