@@ -74,7 +74,7 @@ def _submit(commands: _Commands) -> None:
         "submit",
         help="post a goal",
         description="Post a goal; print the run's id. Options win over the file's keys.",
-        epilog="goal.yaml has the keys goal, model, fallback_model, effort, limits, labels, resources, rules (off, "
+        epilog="goal.yaml has the keys goal, model, fallback_model, effort, limits, labels, resources, rules (waived, "
         "cost_line_dollars, evaluation_data), inputs (paths, relative to the file) and deadline.",
     )
     command.add_argument("goal", nargs="?", help="what is asked, in plain language; - reads it from stdin")

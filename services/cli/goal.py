@@ -126,7 +126,7 @@ def with_rules(goal: Goal, off: Sequence[str], evaluation_data: Sequence[str], c
     """`goal` with the rules as they were given on the command line, added to those of the file. Raises `Usage`."""
     asked = dict(goal.rules)
     if off:
-        asked["off"] = asked.get("off", {}) | dict(pair("--without-rule", text) for text in off)
+        asked["waived"] = asked.get("waived", {}) | dict(pair("--without-rule", text) for text in off)
     if evaluation_data:
         asked["evaluation_data"] = [*asked.get("evaluation_data", []), *evaluation_data]
     if cost_line is not None:

@@ -133,7 +133,7 @@ def _model_text(state: RunState) -> str:
 
 
 def _rule_facts(rules: Terms) -> Iterator[tuple[str, str]]:
-    for rule, why in rules.off.items():
+    for rule, why in rules.waived.items():
         yield "no rule", one_line(f"{rule}: {why}", 500)
     if rules.cost_line_dollars is not None:
         yield "cost line", dollars_text(rules.cost_line_dollars)

@@ -124,7 +124,7 @@ class View:
             case ev.RunAccepted():
                 yield paint(f"● run {self._run}", Tone.STRONG) + paint(f"  {one_line(data.model, 60)}", Tone.QUIET)
                 yield from self._block(data.goal)
-                for rule, why in data.rules.off.items():
+                for rule, why in data.rules.waived.items():
                     yield paint(f"{INDENT}rule {one_line(rule, 40)} is off: {one_line(why, 300)}", Tone.ATTENTION)
             case ev.StatusChanged():
                 yield self._move(data)

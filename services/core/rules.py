@@ -71,13 +71,13 @@ class Terms(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    off: dict[str, str] = Field(default_factory=dict, description="Rules that don't hold, each with the reason.")
+    waived: dict[str, str] = Field(default_factory=dict, description="Rules that don't hold, each with the reason.")
     cost_line_dollars: float | None = Field(None, description="None: what the install has.")
     evaluation_data: tuple[str, ...] = Field((), description="Input files that training must not touch.")
 
     def holds(self, rule: Rule) -> bool:
         """Whether the goal leaves the rule in force."""
-        return rule not in self.off
+        return rule not in self.waived
 
     @property
     def text(self) -> str:
@@ -88,8 +88,12 @@ class Terms(BaseModel):
             if data
             else ""
         )
-        off = f"Rules of submit_step that do not hold in this run: {', '.join(sorted(self.off))}." if self.off else ""
-        return " ".join(filter(None, [kept, off]))
+        waived = (
+            f"Rules of submit_step that do not hold in this run: {', '.join(sorted(self.waived))}."
+            if self.waived
+            else ""
+        )
+        return " ".join(filter(None, [kept, waived]))
 
     def is_evaluation_data(self, path: str) -> bool:
         """Whether the goal keeps the input file `path` for evaluation."""
@@ -101,7 +105,7 @@ class AskedTerms(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    off: dict[Rule, Why] = Field(default_factory=dict, description="Rules to switch off, each with the reason.")
+    waived: dict[Rule, Why] = Field(default_factory=dict, description="Rules to switch off, each with the reason.")
     cost_line_dollars: FiniteFloat | None = Field(
         None, ge=0, le=1_000_000, description="Steps that could cost more are looked at closely."
     )
@@ -115,7 +119,7 @@ class AskedTerms(BaseModel):
     def terms(self) -> Terms:
         """As it goes on record."""
         return Terms(
-            off={str(rule): why for rule, why in self.off.items()},
+            waived={str(rule): why for rule, why in self.waived.items()},
             cost_line_dollars=self.cost_line_dollars,
             evaluation_data=tuple(self.evaluation_data),
         )

@@ -62,6 +62,8 @@ STORIES: dict[str, dict[str, Any]] = {
     "unpaid": refused(402),
     "forbidden": refused(403),
     "unknown": refused(404),
+    "fussy": refused(400, times=1),
+    "stubborn": refused(400),
     "too-long": refused(
         400, code="context_length_exceeded", message="This model's maximum context length is 8192 tokens."
     ),
