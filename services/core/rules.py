@@ -107,7 +107,7 @@ class AskedTerms(BaseModel):
 
     waived: dict[Rule, Why] = Field(default_factory=dict, description="Rules to switch off, each with the reason.")
     cost_line_dollars: FiniteFloat | None = Field(
-        None, ge=0, le=1_000_000, description="Steps that could cost more are looked at closely."
+        None, gt=0, le=1_000_000, description="Steps that could cost more are looked at closely."
     )
     evaluation_data: list[Pattern] = Field(
         default_factory=list,

@@ -50,7 +50,7 @@ def test_what_is_kept_back_is_told() -> None:
         {"waived": {"seeds": ""}},
         {"waived": {"seeds": "    "}},
         {"waived": {"seeds": "a\nb"}},
-        {"cost_line_dollars": -1},
+        {"cost_line_dollars": 0},
         {"cost_line_dollars": float("nan")},
         {"evaluation_data": [""]},
         {"evaluation_data": ["a"] * 101},

@@ -112,6 +112,14 @@ STORIES: dict[str, dict[str, Any]] = {
         calls("wait_for_steps", steps=["train"], max_minutes=5),
         FINISH,
     ),
+    "splurges": story(
+        calls("submit_step", name="train", command="python train.py", deadline_minutes=60),
+        calls("submit_step", name="smoke", command="python train.py --tiny", smoke=True),
+        calls("wait_for_steps", steps=["smoke"]),
+        calls("submit_step", name="train", command="python train.py", deadline_minutes=60),
+        calls("wait_for_steps", steps=["train"]),
+        FINISH,
+    ),
     "litters": story(calls("bash", command="touch a b c d; echo littered"), FINISH),
     "trains": story(
         calls("submit_step", name="train", command="python train.py", deadline_minutes=6),

@@ -300,6 +300,26 @@ def _command_of(pid: str) -> str:
         return ""
 
 
+def test_a_rule_that_refuses_is_on_record_and_its_way_is_open(open_workshop: OpenWorkshop) -> None:
+    workshop = open_workshop(local_price_per_hour=10.0)
+    run = workshop.accept("splurges", files={"train.py": b"print(1)  # into COHORT_OUTPUT_DIR"})
+
+    state = workshop.drive(run, waits)
+    [refused] = workshop.events(run, ev.RuleRefused)
+    assert (refused.rule, refused.step, [one.id for one in state.live_attempts()]) == (
+        "smoke_test",
+        "train",
+        [f"{run}-smoke-1"],
+    )
+    assert workshop.answers(run)[0] == f"error: not done, for the rules of this run:\n- smoke_test: {refused.text}"
+    workshop.close(f"{run}-smoke-1")
+
+    state = workshop.drive(run, lambda state: "train" in state.steps and waits(state))
+    workshop.close(state.steps["train"].last.id)
+    assert workshop.drive(run).status is Status.SUCCEEDED
+    assert len(workshop.events(run, ev.RuleRefused)) == 1
+
+
 @pytest.mark.parametrize("story", ["text", "trains", "limited"])
 def test_a_parked_run_is_cancelled_at_once(workshop: Workshop, story: str) -> None:
     run = workshop.accept(story)

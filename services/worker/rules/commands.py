@@ -6,7 +6,7 @@ Who asks must be able to live without an answer: a command can be anything.
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from itertools import pairwise, takewhile
+from itertools import takewhile
 
 
 def names_in(text: str) -> frozenset[str]:
@@ -17,6 +17,9 @@ def names_in(text: str) -> frozenset[str]:
 _CODE = (".py", ".sh", ".bash", ".ipynb", ".r", ".jl", ".pl", ".rb", ".js", ".lua")
 _SEPARATORS = frozenset({";", "&&", "||", "|", "&", "(", ")", "\n"})
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
+_HERE_DOCUMENT = re.compile(r"(<<-?\s*['\"]?(\w+)['\"]?[^\n]*)\n.*?\n\s*\2\s*$", re.DOTALL | re.MULTILINE)
+# Modules after `-m` that start another program, or none that counts.
+_NO_PROGRAMS = names_in("pip venv torch.distributed.run torch.distributed.launch accelerate.commands.launch")
 _NUMBER = re.compile(r"-?\d[\d_]*(\.\d+)?([eE][+-]?\d+)?")
 # What stands before the program that is meant, or prepares for it.
 _WRAPPERS = names_in("env exec time nice nohup stdbuf timeout uv poetry run conda srun sudo")
@@ -27,25 +30,30 @@ _CHORES = names_in(
 
 
 def words_of(command: str) -> list[str]:
-    """The command's words and separators as a shell would see them, roughly."""
+    """The command's words and separators as a shell would see them, roughly, without what is in here-documents."""
+    command = _HERE_DOCUMENT.sub(r"\1", command)
     lexer = shlex.shlex(command.replace("\\\n", " ").replace("\n", " ; "), posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     lexer.commenters = ""
     try:
-        return list(lexer)
+        return [*_unwrapped(list(lexer))]
     except ValueError:
         return command.split()
 
 
+def _unwrapped(words: list[str]) -> Iterator[str]:
+    """The words with those of `bash -c "…"` in its place."""
+    for shell, option, word in zip(["", "", *words], ["", *words], words, strict=False):
+        is_shell = shell.rpartition("/")[2] in {"bash", "sh"} and re.fullmatch(r"-[a-z]*c", option)
+        yield from ([";", *words_of(word), ";"] if is_shell else [word])
+
+
 def scripts_of(command: str) -> tuple[str, ...]:
-    """The programs that the command starts, as it names them: files of code, modules after `-m`; where there is none
-    the executable with its subcommand. Empty where nobody can tell (`python -c …`)."""
-    words = words_of(command)
-    found = [word.removeprefix("./") for word in words if _is_code(word)]
-    found += [module for flag, module in pairwise(words) if flag == "-m" and _is_module(module)]
-    launchers = {"torch.distributed.run", "torch.distributed.launch", "accelerate.commands.launch"}
-    named = tuple(dict.fromkeys(name for name in found if name not in launchers))
-    return named or tuple(_executables(words))
+    """The programs that the command starts, as it names them: of each part the first file of code, or the module after
+    `-m`; where there is none the executable with its subcommand. Empty where nobody can tell (`python -c …`)."""
+    segments = list(_segments(words_of(command)))
+    named = tuple(dict.fromkeys(script for one in segments if (script := _script(one))))
+    return named or tuple(_executables(segments))
 
 
 def settings_of(command: str, env: Mapping[str, str]) -> dict[str, str]:
@@ -55,7 +63,7 @@ def settings_of(command: str, env: Mapping[str, str]) -> dict[str, str]:
     for word, following in zip(words, [*words[1:], ""], strict=True):
         if word.startswith("-") and len(word) > 1 and not _NUMBER.fullmatch(word):
             name, equals, value = word.lstrip("-").partition("=")
-            is_value = following and following not in _SEPARATORS and not _is_flag(following)
+            is_value = following and following[0] not in "<>|&;()" and not _is_flag(following)
             found[plain(name)] = value if equals else following if is_value else ""
         elif assignment := _ASSIGNMENT.fullmatch(word):
             found[plain(assignment[1])] = assignment[2]
@@ -72,20 +80,30 @@ def number_of(text: str | None) -> float | None:
     return float(text) if text is not None and _NUMBER.fullmatch(text) else None
 
 
+def _script(segment: list[str]) -> str:
+    """What one part of a command runs; a further file of code is an argument of it. '' where that is not to be seen."""
+    for word, following in zip(segment, [*segment[1:], ""], strict=True):
+        if word == "-m" and _is_module(following):
+            return following
+        if _is_code(word):
+            return word.removeprefix("./")
+    return ""
+
+
 def _is_code(word: str) -> bool:
     return word.lower().endswith(_CODE) and not word.startswith("-") and "=" not in word and " " not in word
 
 
 def _is_module(word: str) -> bool:
-    return re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", word) is not None and word not in {"pip", "venv"}
+    return re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", word) is not None and word not in _NO_PROGRAMS
 
 
 def _is_flag(word: str) -> bool:
     return word.startswith("-") and not _NUMBER.fullmatch(word)
 
 
-def _executables(words: list[str]) -> Iterator[str]:
-    for segment in _segments(words):
+def _executables(segments: list[list[str]]) -> Iterator[str]:
+    for segment in segments:
         rest = [word for word in segment if not _ASSIGNMENT.fullmatch(word)]
         while rest and (rest[0] in _WRAPPERS or rest[0].startswith("-") or _NUMBER.match(rest[0])):
             rest = rest[1:]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from services.worker.rules.commands import names_in, number_of, plain, settings_of
-from services.worker.rules.facts import Facts, ran_out_of_memory
+from services.worker.rules.facts import Facts
 from services.worker.rules.program import Program
 
 _BATCH = names_in(
@@ -50,16 +50,16 @@ class _Seen:
 
 def refuse(facts: Facts) -> str | None:
     """None, or the accumulation that keeps the batch."""
-    step, asked = facts.step, facts.asked
-    if step is None or not ran_out_of_memory(step.last) or facts.before is None:
+    asked, spent = facts.asked, facts.spent
+    if spent is None or facts.before is None or asked.smoke:
         return None
-    before = _seen(step.last.command, step.last.env, facts.before)
+    before = _seen(spent.command, spent.env, facts.before)
     now = _seen(asked.command, asked.env, facts.program)
     batch, accumulation = _batch(before, now), _accumulation(before, now)
     if batch is None or accumulation is None:
         return None
     # Whether a batch is of one GPU or of all of them is not known: more GPUs may make up for it.
-    gpus = max(1.0, asked.resources.total_gpus / max(1, step.last.resources.total_gpus))
+    gpus = max(1.0, asked.resources.total_gpus / max(1, spent.resources.total_gpus))
     whole, left = batch[0] * accumulation[0], batch[1] * accumulation[1]
     return None if left * gpus >= whole else _what_keeps(batch, accumulation)
 

@@ -39,12 +39,13 @@ class Asked:
 @dataclass(frozen=True)
 class Earlier:
     """An attempt of before, with the step it belongs to and what its first rank has told. `pool` is None where there is
-    no pool of that name any more."""
+    no pool of that name any more. `is_same`: it ran the files of the program as they are now."""
 
     step: str
     attempt: Attempt
     record: AttemptRecord
     pool: Pool | None
+    is_same: bool = True
 
     @property
     def scripts(self) -> tuple[str, ...]:
@@ -59,9 +60,12 @@ class Earlier:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that a rule may know. `earlier` are the attempts of all the run's steps, the oldest first; `before` is the
-    program of the last attempt of this step where that ran out of memory. `altered` are the evaluation files that are
-    not what the goal brought."""
+    """All that a rule may know.
+
+    `earlier` are the attempts of all the run's steps, the oldest first. `spent` is the attempt of this step that ran
+    out of memory, where none has succeeded since, and `before` the program it ran. `evaluation` are the goal's
+    evaluation files among its `inputs`, `altered` those of them that are not what the goal brought.
+    """
 
     asked: Asked
     program: Program
@@ -69,6 +73,7 @@ class Facts:
     line_microdollars: int
     now: float
     earlier: tuple[Earlier, ...] = ()
+    spent: Attempt | None = None
     before: Program | None = None
     evaluation: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
@@ -97,10 +102,14 @@ def ran_out_of_time(attempt: Attempt) -> bool:
     return attempt.status == "failed" and attempt.seconds >= _NEARLY * attempt.deadline_seconds
 
 
-def ran_out_of_memory(attempt: Attempt) -> bool:
-    """The attempt failed for want of memory, of its GPU or its own."""
-    failed = attempt.status in {"failed", "lost"}
-    return failed and attempt.diagnosis is not None and attempt.diagnosis.failure in MEMORY
+def out_of_memory(step: Step | None) -> Attempt | None:
+    """The newest attempt that failed for want of memory, of its GPU or its own, if none has succeeded since."""
+    for attempt in reversed(step.attempts if step else ()):
+        if attempt.status == "succeeded" and not attempt.smoke:
+            return None
+        if attempt.diagnosis is not None and attempt.diagnosis.failure in MEMORY:
+            return attempt
+    return None
 
 
 def are_alike(one: Pool | None, other: Pool) -> bool:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from services.core.attempts import AttemptStore
 from services.core.contents import Blob, Change
 from services.core.pools import Pools
-from services.core.records import MICRODOLLARS, RunState
+from services.core.records import MICRODOLLARS, Attempt, RunState
 from services.core.sandboxes import SANDBOX
 from services.core.workspace import Entry, Workspace
 from services.worker.rules.evaluation_data import altered
-from services.worker.rules.facts import Asked, Earlier, Facts, ran_out_of_memory
+from services.worker.rules.facts import Asked, Earlier, Facts, out_of_memory
 from services.worker.rules.program import Program, read_program
 
 
@@ -24,15 +24,18 @@ def gather(
 ) -> Facts:
     """Everything that may speak against the step. `line_dollars` is the install's cost line; the goal's own wins."""
     given = state.rules.cost_line_dollars
+    program = read_program(workspace, state.snapshot, asked.command)
+    spent = out_of_memory(state.steps.get(asked.step))
     inputs = [entry.path for entry in workspace.list(state.input_snapshot)] if state.rules.evaluation_data else []
     return Facts(
         asked=asked,
-        program=read_program(workspace, state.snapshot, asked.command),
+        program=program,
         state=state,
         line_microdollars=round((line_dollars if given is None else given) * MICRODOLLARS),
         now=now,
-        earlier=_earlier(state, attempts, pools),
-        before=_before(asked, state, workspace),
+        earlier=_earlier(program, state, workspace, attempts, pools),
+        spent=spent,
+        before=read_program(workspace, spent.snapshot, spent.command) if spent else None,
         evaluation=tuple(path for path in inputs if state.rules.is_evaluation_data(path)),
         inputs=tuple(inputs),
         altered=tuple(entry.path for entry in altered_data(state, workspace)),
@@ -53,17 +56,21 @@ def restored(entries: Sequence[Entry]) -> tuple[Change, ...]:
     return tuple(Change(entry.path, Blob(entry.sha256, entry.size), entry.mode) for entry in entries)
 
 
-def _earlier(state: RunState, attempts: AttemptStore, pools: Pools) -> tuple[Earlier, ...]:
+def _earlier(
+    program: Program, state: RunState, workspace: Workspace, attempts: AttemptStore, pools: Pools
+) -> tuple[Earlier, ...]:
     known = [(step.name, one) for step in state.steps.values() for one in step.attempts if step.name != SANDBOX]
     records = attempts.records_of([one for _, one in known])
     found = [
-        Earlier(name, one, ranks[0], pools.named(one.pool)) for (name, one), ranks in zip(known, records, strict=True)
+        Earlier(name, one, ranks[0], pools.named(one.pool), _is_same(program, one, state, workspace))
+        for (name, one), ranks in zip(known, records, strict=True)
     ]
     return tuple(sorted(found, key=lambda one: one.attempt.submitted))
 
 
-def _before(asked: Asked, state: RunState, workspace: Workspace) -> Program | None:
-    step = state.steps.get(asked.step)
-    if step is None or not ran_out_of_memory(step.last):
-        return None
-    return read_program(workspace, step.last.snapshot, step.last.command)
+def _is_same(program: Program, attempt: Attempt, state: RunState, workspace: Workspace) -> bool:
+    """Whether the attempt ran the program as it is now; of another program, or one not known, all files count."""
+    if attempt.snapshot == state.snapshot:
+        return True
+    changed = {one.path for one in workspace.diff(attempt.snapshot, state.snapshot)}
+    return bool(program.files) and changed.isdisjoint(program.files)

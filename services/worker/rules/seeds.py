@@ -10,7 +10,7 @@ _DEFAULT_SEED = "0"
 _MOST_HASH_SEED = 2**32 - 1
 _RANDOM = re.compile(r"\b(torch|tensorflow|keras|jax|flax|sklearn|random|lightning|pytorch_lightning)\b")
 # Trainers whose settings have a fixed seed when nobody says anything.
-_SEEDED = re.compile(r"seed|random_state|TrainingArguments|\b\w+Config\(.*(output_dir|per_device)", re.IGNORECASE)
+_SEEDED = re.compile(r"seed|random_state|TrainingArguments|(SFT|DPO|GRPO|KTO|ORPO|PPO|Reward)Config\(", re.IGNORECASE)
 
 
 def refuse(facts: Facts) -> str | None:

@@ -1,6 +1,6 @@
 """`timeout`: a deadline is as long as what is known of the program's pace says.
 
-The pace of another attempt counts only where it ran the same script with the same settings on as many of the same
+The pace of another attempt counts only where it ran the same program with the same settings on as many of the same
 machines; of settings that say how long to train, one may differ, and the time is taken to be in proportion.
 """
 
@@ -46,6 +46,7 @@ def estimate_of(facts: Facts, one: Earlier) -> float | None:
     is_comparable = (
         one.scripts == facts.program.scripts
         and bool(one.scripts)
+        and one.is_same
         and not attempt.restores
         and are_alike(one.pool, asked.pool)
         and attempt.resources.units == asked.resources.units

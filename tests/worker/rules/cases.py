@@ -10,7 +10,7 @@ from services.core.records import Diagnosis, Step
 from services.core.resources import Resources
 from services.core.taxonomy import Failure, Owner
 from services.worker.rules.commands import scripts_of
-from services.worker.rules.facts import Asked, Earlier, Facts
+from services.worker.rules.facts import Asked, Earlier, Facts, out_of_memory
 from services.worker.rules.program import Program
 from tests.worker.states import CREATED, attempt, state_of, steps_of
 
@@ -39,6 +39,7 @@ def earlier(
     failure: Failure | None = None,
     pool: Pool = GPU,
     number: int = 1,
+    is_same: bool = True,
     **fields: Any,
 ) -> Earlier:
     """An attempt of before, of one GPU of a100, and what it told."""
@@ -55,7 +56,7 @@ def earlier(
         **given,
     )
     record = AttemptRecord(attempt=one.id, progress=progress, metrics_count=metrics)
-    return Earlier(step, one, record, POOLS.get(pool.name))
+    return Earlier(step, one, record, POOLS.get(pool.name), is_same)
 
 
 def program(files: Mapping[str, str] | str | None, command: str = "python train.py") -> Program:
@@ -85,6 +86,7 @@ def facts(
         line_microdollars=LINE,
         now=NOW,
         earlier=before,
+        spent=out_of_memory(steps.get(wanted.step)),
         before=None if old_text is None else program(old_text),
         **fields,
     )

@@ -5,7 +5,7 @@ import pytest
 from services.core.resources import Resources
 from services.core.taxonomy import Failure
 from services.worker.rules.effective_batch import refuse
-from services.worker.rules.facts import Asked
+from services.worker.rules.facts import Asked, Earlier
 from tests.worker.rules.cases import asked, earlier, facts
 
 T = "python train.py"
@@ -97,3 +97,22 @@ def test_only_after_memory_ran_out(status: str, failure: Failure | None) -> None
     before = earlier("train", status, f"{T} --batch-size 32", failure=failure)
 
     assert refuse(facts(asked(f"{T} --batch-size 16"), before, old_text="")) is None
+
+
+@pytest.mark.parametrize(
+    ("since", "is_kept"),
+    [
+        ([earlier("train", "failed", failure=Failure.CODE_ERROR, number=2)], True),
+        ([earlier("train", "succeeded", smoke=True, number=2)], True),
+        ([earlier("train", "succeeded", number=2)], False),
+    ],
+    ids=["failed otherwise since", "smoked since", "succeeded since"],
+)
+def test_it_is_kept_until_the_step_has_succeeded(since: list[Earlier], is_kept: bool) -> None:
+    before = earlier("train", "failed", f"{T} --batch-size 32", failure=Failure.OUT_OF_MEMORY)
+
+    assert (refuse(facts(asked(f"{T} --batch-size 16"), before, *since, old_text="")) is not None) is is_kept
+
+
+def test_a_smoke_test_may_have_any_batch() -> None:
+    assert refused(f"{T} --batch-size 32", "", wanted=asked(f"{T} --batch-size 2", smoke=True)) is None
