@@ -33,7 +33,7 @@ from services.worker.mending import Mend, mend_of
 from services.worker.model import Message, Model
 from services.worker.prices import FREE, Usage, estimate_tokens
 from services.worker.reply import RawCall, Reply, encodable
-from services.worker.retry import GiveUp, Retry, after_failure
+from services.worker.retry import GiveUp, after_failure
 from services.worker.session import Session
 from services.worker.tools.tool import Tool
 
@@ -171,10 +171,10 @@ class ModelTurn:
         verdict = after_failure(
             failure.kind, state.model_failures + 1, failure.retry_after, self.retry_seconds, random()
         )
+        seconds = None if isinstance(verdict, GiveUp) else verdict.seconds
         detail = self.redactor.redact(str(failure))
         mend = mend_of(state, failure.kind, verdict, detail)
-        verdict = Retry(0.0) if mend else verdict
-        seconds = None if isinstance(verdict, GiveUp) else verdict.seconds
+        seconds = 0.0 if mend else seconds
         failed = ev.LlmFailed(
             call=call,
             model=state.model,
@@ -188,7 +188,7 @@ class ModelTurn:
         session.write(lambda now: _failure_draft(now, failed, seconds if parks else None, mend), release=parks)
         reach("worker.failure_recorded")
         self.ledger.settle(state.tenant, f"model:{call}", cost)
-        return WindUp(verdict.reason, failed.detail) if isinstance(verdict, GiveUp) else None
+        return WindUp(verdict.reason, failed.detail) if isinstance(verdict, GiveUp) and mend is None else None
 
 
 def _request(state: RunState, call: str, reserved: int, messages: list[Message], talk: Sequence[Talk]) -> Draft | None:

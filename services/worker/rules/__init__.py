@@ -3,7 +3,7 @@
 A rule that doesn't know lets through. Here they are looked up and asked; `gathering` finds out what they go by.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from services.core import events as ev
 from services.core.rules import Rule
@@ -36,6 +36,6 @@ def refusals(facts: Facts) -> list[ev.RuleRefused]:
     return [ev.RuleRefused(rule=rule, step=facts.asked.step, text=text) for rule, text in found.items()]
 
 
-def told(refused: list[ev.RuleRefused]) -> str:
+def told(refused: Sequence[ev.RuleRefused]) -> str:
     """The refusals as one answer to the agent."""
     return "\n".join(["error: not done, for the rules of this run:", *(f"- {one.rule}: {one.text}" for one in refused)])

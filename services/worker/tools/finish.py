@@ -4,15 +4,11 @@ import math
 
 from pydantic import Field
 
-from services.core import events as ev
 from services.core.errors import CohortError
 from services.core.records import FileRef, Wait
-from services.core.rules import Rule
 from services.core.sandboxes import SANDBOX
-from services.worker.rules import told
-from services.worker.rules.evaluation_data import altered_text
-from services.worker.rules.gathering import altered_data, restored
 from services.worker.tools.accounts import metrics_of
+from services.worker.tools.refusing import tampered
 from services.worker.tools.tool import Call, Finished, Parameters, Park, Replay, Result, Tool, ToolError
 
 # The model sees values with six significant digits.
@@ -31,7 +27,7 @@ def _run(call: Call, wanted: Finish) -> Result | Park:
     live = [step.name for step in call.state.steps.values() if step.last.is_live and step.name != SANDBOX]
     if live:
         raise ToolError(f"still running: {', '.join(live)}; wait for them or cancel them before finishing")
-    if refusal := _tampered(call):
+    if refusal := tampered(call):
         return refusal
     problems = [text for name, value in wanted.metrics.items() if (text := _metric_problem(call, name, value))]
     files: list[FileRef] = []
@@ -47,15 +43,6 @@ def _run(call: Call, wanted: Finish) -> Result | Park:
         return Park(Wait(kind="steps", steps=(SANDBOX,), tool_call_id=call.id))
     finished = Finished(wanted.summary, wanted.metrics, tuple(files))
     return Result("every claim holds; the run is finished", finished=finished)
-
-
-def _tampered(call: Call) -> Result | None:
-    """What is said where evaluation data is not what the goal brought, which puts it back; None where it is."""
-    lost = altered_data(call.state, call.desk.workspace) if call.state.rules.holds(Rule.EVALUATION_DATA) else []
-    if not lost:
-        return None
-    refused = ev.RuleRefused(rule=Rule.EVALUATION_DATA, text=altered_text([entry.path for entry in lost]))
-    return Result(told([refused]), success=False, events=(refused,), changes=restored(lost))
 
 
 def _metric_problem(call: Call, name: str, claimed: float) -> str:

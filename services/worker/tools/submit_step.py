@@ -13,14 +13,14 @@ from services.core.pools import LOCAL, Pool, Pools
 from services.core.quantities import Bytes, Cores
 from services.core.records import MICRODOLLARS, RunState
 from services.core.resources import Resources
-from services.core.rules import Rule
 from services.core.sandboxes import SANDBOX
-from services.core.step_secrets import refused
-from services.worker.rules import refusals, told
+from services.core.step_secrets import refused as refused_secrets
+from services.worker.rules import refusals
 from services.worker.rules.facts import Asked
-from services.worker.rules.gathering import altered_data, gather, restored
+from services.worker.rules.gathering import gather
 from services.worker.rules.seeds import SEED, seeded
 from services.worker.rules.smoke_test import SMOKE_MINUTES
+from services.worker.tools.refusing import refused
 from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool, ToolError
 
 _MEMORY = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(Ki|Mi|Gi|K|M|G)?B?", re.IGNORECASE)
@@ -144,7 +144,7 @@ def _check(state: RunState, wanted: SubmitStep) -> None:
 def _check_secrets(pools: Pools, tenant: str, wanted: SubmitStep) -> None:
     if wanted.secrets and not pools.runs_images:
         raise ToolError("secrets: steps run as programs of this machine here, and get none; leave them out")
-    why = refused(pools.secrets, tenant, wanted.secrets, list(wanted.env))
+    why = refused_secrets(pools.secrets, tenant, wanted.secrets, list(wanted.env))
     if why:
         raise ToolError(f"secrets: {why}")
 
@@ -195,15 +195,10 @@ def _asked(wanted: SubmitStep, resources: Resources, pool: Pool) -> Asked:
 
 
 def _refusal(call: Call, asked: Asked) -> Result | None:
-    """What the run's rules say against it; None where they say nothing. Changed evaluation data is put back."""
+    """What the run's rules say against it; None where they say nothing."""
     desk = call.desk
     facts = gather(asked, call.state, desk.workspace, desk.attempts, desk.pools, desk.cost_line_dollars, call.now)
-    found = refusals(facts)
-    if not found:
-        return None
-    is_altered = any(one.rule == Rule.EVALUATION_DATA for one in found)
-    changes = restored(altered_data(call.state, desk.workspace)) if is_altered else ()
-    return Result(told(found), success=False, events=tuple(found), changes=changes)
+    return refused(call, refusals(facts))
 
 
 def _reserve(call: Call, attempt: str, microdollars: int) -> None:
