@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from services.core.attempts import AttemptStore
-from services.core.contents import Blob, Change
+from services.core.contents import ArtifactNotFound, Blob, Change
 from services.core.pools import Pools
 from services.core.records import MICRODOLLARS, Attempt, RunState
 from services.core.sandboxes import SANDBOX
 from services.core.workspace import Entry, Workspace
+from services.worker.rules.commands import scripts_of
 from services.worker.rules.evaluation_data import altered
 from services.worker.rules.facts import Asked, Earlier, Facts, out_of_memory
 from services.worker.rules.program import Program, read_program
@@ -35,7 +36,7 @@ def gather(
         now=now,
         earlier=_earlier(program, state, workspace, attempts, pools),
         spent=spent,
-        before=read_program(workspace, spent.snapshot, spent.command) if spent else None,
+        before=_ran(spent, workspace),
         evaluation=tuple(path for path in inputs if state.rules.is_evaluation_data(path)),
         inputs=tuple(inputs),
         altered=tuple(entry.path for entry in altered_data(state, workspace)),
@@ -69,8 +70,21 @@ def _earlier(
 
 
 def _is_same(program: Program, attempt: Attempt, state: RunState, workspace: Workspace) -> bool:
-    """Whether the attempt ran the program as it is now; of another program, or one not known, all files count."""
+    """Whether the attempt ran the program as it is now. Of one that is not known, all files count."""
+    if scripts_of(attempt.command) != program.scripts:
+        return False
     if attempt.snapshot == state.snapshot:
         return True
-    changed = {one.path for one in workspace.diff(attempt.snapshot, state.snapshot)}
+    try:
+        changed = {one.path for one in workspace.diff(attempt.snapshot, state.snapshot)}
+    except ArtifactNotFound:
+        return False
     return bool(program.files) and changed.isdisjoint(program.files)
+
+
+def _ran(attempt: Attempt | None, workspace: Workspace) -> Program | None:
+    """The program of an attempt; None for no attempt, or where its files are gone."""
+    try:
+        return None if attempt is None else read_program(workspace, attempt.snapshot, attempt.command)
+    except ArtifactNotFound:
+        return None

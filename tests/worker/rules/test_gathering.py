@@ -114,6 +114,25 @@ def test_the_pace_of_a_live_step_is_known(dear: Bench) -> None:
     assert "needs about 60 minutes; give it deadline_minutes 75 or more" in result.text
 
 
+def test_a_pace_of_another_version_of_the_program_is_forgotten(dear: Bench) -> None:
+    dear.put("train.py", GOOD)
+    asked(dear, name="smoke", smoke=True)
+    dear.close(dear.state.steps["smoke"].last.id, seconds=3_600.0)
+    dear.put("README.md", "no part of it")
+    assert rules_of(asked(dear, deadline_minutes=20)) == [Rule.TIMEOUT]
+
+    dear.put("train.py", GOOD + "fast = True\n")
+
+    assert asked(dear, deadline_minutes=20).success
+
+
+def test_files_that_are_gone_keep_no_step_back(bench: Bench) -> None:
+    seen = Diagnosis(failure=Failure.OUT_OF_MEMORY, owner=Owner.RESOURCES, code="", summary="")
+    bench.close(bench.submit(), "failed", diagnosis=seen)
+
+    assert asked(bench).success
+
+
 # --- Evaluation data ----------------------------------------------------------------------------------------------
 
 
