@@ -25,15 +25,17 @@ _ACCUMULATION = names_in(
     "accum_steps grad_accum_steps grad_accum accum accumulation accum_iter accumulate_grad_batches "
     "grad_acc_steps"
 )
+# The effective batch itself; beside one of a part, DeepSpeed's train_batch_size is that too.
+_WHOLE = names_in("global_batch_size total_batch_size effective_batch_size")
+_DEEPSPEED = names_in("train_batch_size")
+_OF_ONE = names_in("micro_batch_size train_micro_batch_size_per_gpu per_device_train_batch_size")
 # A short option, and no name for a batch in a program.
 _ONLY_FLAGS = frozenset({"b"})
-_NAMES = "|".join(sorted((_BATCH | _ACCUMULATION) - _ONLY_FLAGS, key=len, reverse=True)).replace("_", "[_-]")
+_NAMES = "|".join(sorted((_BATCH | _WHOLE | _ACCUMULATION) - _ONLY_FLAGS, key=len, reverse=True)).replace("_", "[_-]")
 _ASSIGNED = re.compile(rf"(?<![\w-])({_NAMES})\b[\"']?\s*(?::\s*int\s*)?[=:]\s*(\d+)\b(?!\s*[*/+-]|\.)", re.IGNORECASE)
 _DEFAULT = re.compile(rf"--?({_NAMES})\b[\"'][^)\n]*?\bdefault\s*=\s*(\d+)\b(?!\s*[*/+-]|\.)", re.IGNORECASE)
-_ANY_ACCUMULATION = re.compile(r"accum|grad_acc", re.IGNORECASE)
+_ANY_ACCUMULATION = re.compile(r"accum|grad_acc|(global|total|effective)[_-]?batch(?!es)", re.IGNORECASE)
 
-_WHOLE = frozenset({"train_batch_size"})
-_OF_ONE = frozenset({"micro_batch_size", "train_micro_batch_size_per_gpu", "per_device_train_batch_size"})
 
 Change: TypeAlias = tuple[float, float]
 """Of a setting: what it was, and what it is now."""
@@ -55,13 +57,15 @@ def refuse(facts: Facts) -> str | None:
         return None
     before = _seen(spent.command, spent.env, facts.before)
     now = _seen(asked.command, asked.env, facts.program)
-    batch, accumulation = _batch(before, now), _accumulation(before, now)
+    whole = _whole(before, now)
+    batch = _changed(whole or _pairs(before, now, _BATCH))
+    accumulation = (1.0, 1.0) if whole else _accumulation(before, now)
     if batch is None or accumulation is None:
         return None
     # Whether a batch is of one GPU or of all of them is not known: more GPUs may make up for it.
     gpus = max(1.0, asked.resources.total_gpus / max(1, spent.resources.total_gpus))
-    whole, left = batch[0] * accumulation[0], batch[1] * accumulation[1]
-    return None if left * gpus >= whole else _what_keeps(batch, accumulation)
+    is_kept = batch[1] * accumulation[1] * gpus >= batch[0] * accumulation[0]
+    return None if is_kept else _what_keeps(batch, accumulation)
 
 
 def _what_keeps(batch: Change, accumulation: Change) -> str:
@@ -84,10 +88,14 @@ def _seen(command: str, env: Mapping[str, str], program: Program) -> _Seen:
     return _Seen({name: number_of(value) for name, value in given.items()}, text, mentions)
 
 
-def _batch(before: _Seen, now: _Seen) -> Change | None:
-    """The one batch size that changed; None where none did, or where it is not clear."""
-    is_whole_given = bool(_pairs(before, now, _WHOLE)) and bool(_pairs(before, now, _OF_ONE))
-    pairs = _pairs(before, now, _WHOLE if is_whole_given else _BATCH)
+def _whole(before: _Seen, now: _Seen) -> set[Change]:
+    """The effective batch where it is a setting of its own, from which the accumulation follows; empty elsewhere."""
+    is_deepspeed = bool(_pairs(before, now, _OF_ONE))
+    return _pairs(before, now, _WHOLE) or (_pairs(before, now, _DEEPSPEED) if is_deepspeed else set())
+
+
+def _changed(pairs: set[Change]) -> Change | None:
+    """The one change among them; None where there is none, or where it is not clear."""
     changed = {pair for pair in pairs if pair[0] != pair[1]}
     return changed.pop() if len(changed) == 1 else None
 

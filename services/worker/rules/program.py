@@ -26,7 +26,7 @@ _DYNAMIC = re.compile(r"\b(importlib|runpy|__import__|exec|subprocess|hydra|os\.
 
 @dataclass(frozen=True)
 class Program:
-    """`files` are the files of the program, `main` those that the command names, `others` code that it may load.
+    """`files` are the files of the program, `main` those that the command names, `others` what it may load besides.
 
     Contents are text by path. No `files`: nothing is known of it.
     """
@@ -50,8 +50,9 @@ def read_program(workspace: Workspace, snapshot: str, command: str) -> Program:
     main = [path for name in dict.fromkeys([*scripts, *words_of(command)]) for path in _named(name, entries)]
     files = reader.closure(main)
     is_open = any(_DYNAMIC.search(text) for text in files.values())
-    code = [path for path in entries if path.endswith(_CODE) and path not in files] if is_open else []
-    return Program(scripts, tuple(main), files, reader.texts(code))
+    more = [path for path in entries if path.endswith(_TEXT) and path not in files] if is_open else []
+    more.sort(key=lambda path: not path.endswith(_CODE))
+    return Program(scripts, tuple(main), files, reader.texts(more))
 
 
 def _named(name: str, entries: Mapping[str, Entry]) -> list[str]:
@@ -99,7 +100,8 @@ class _Reader:
 
 def _mentioned(path: str, text: str, entries: Mapping[str, Entry]) -> Iterator[str]:
     if not path.endswith((".py", ".ipynb")):
-        yield from (one for word in words_of(text) if word.endswith(_CODE) for one in _named(word, entries))
+        words = [word for word in words_of(text) if word.endswith(_CODE)]
+        yield from (one for word in [*scripts_of(text), *words] for one in _named(word, entries))
         return
     folder = PurePosixPath(path).parent
     for origin, names, plain in _IMPORT.findall(text):

@@ -37,6 +37,7 @@ def refused(old: str, new: str, old_text: str = "", new_text: str = "", wanted: 
             "Args(per_device_train_batch_size=8, gradient_accumulation_steps=2)",
         ),
         (T, T, "train_batch_size: 64\nmicro_batch_size: 8", "train_batch_size: 32\nmicro_batch_size: 8"),
+        (f"{T} --global-batch-size 64", f"{T} --global-batch-size 32", "", ""),
     ],
 )
 def test_a_batch_that_shrinks_is_refused(old: str, new: str, old_text: str, new_text: str) -> None:
@@ -63,6 +64,8 @@ def test_the_accumulation_that_keeps_it_is_said() -> None:
         (T, T, "per_device_eval_batch_size=64", "per_device_eval_batch_size=8"),
         (T, T, "batch_size = 4 * 8", "batch_size = 4 * 2"),
         (T, T, "train_batch_size: 64\nmicro_batch_size: 8", "train_batch_size: 64\nmicro_batch_size: 4"),
+        (f"{T} --global-batch-size 64 -b 8", f"{T} --global-batch-size 64 -b 4", "", ""),
+        (T, T, "B = 8\nbatch_size = 64", "B = 8\nbatch_size = 8\ntotal_batch = steps * batch_size"),
         (f"{T} --batch-size 16", f"{T} --batch-size 32", "", ""),
         (T, f"{T} --batch-size 16", "", ""),
         (T, f"{T} --precision bf16", "", ""),
@@ -77,6 +80,8 @@ def test_the_accumulation_that_keeps_it_is_said() -> None:
         "evaluation",
         "a product",
         "DeepSpeed's whole batch",
+        "a whole batch",
+        "a whole batch, computed",
         "larger",
         "unknown before",
         "untouched",

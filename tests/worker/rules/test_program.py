@@ -19,7 +19,7 @@ FILES = {
     "src/deep/run.py": "from deep.part import p",
     "src/deep/part.py": "",
     "loads.py": "import importlib",
-    "run.sh": "set -e\npython model.py\n",
+    "run.sh": "set -e\npython model.py\npython -m tools.io \\\n  --out a\n",
 }
 
 
@@ -35,7 +35,7 @@ FILES = {
         ("python alone.py --config=base.yaml", ["alone.py", "cfg/base.yaml"], set()),
         ("cd src/deep && python run.py", ["src/deep/run.py"], {"src/deep/part.py"}),
         ("python -m lib.extra", ["lib/extra.py"], set()),
-        ("bash run.sh", ["run.sh"], {"model.py", "layers.py"}),
+        ("bash run.sh", ["run.sh"], {"model.py", "layers.py", "tools/io.py"}),
         ("trl sft --model x", [], set()),
         ("python gone.py", [], set()),
     ],
@@ -58,7 +58,7 @@ def test_a_program_that_loads_what_it_does_not_name_may_load_anything(workspace:
     found = read_program(workspace, snapshot, "python loads.py")
 
     assert set(found.files) == {"loads.py"}
-    assert "alone.py" in found.others
+    assert {"alone.py", "cfg/base.yaml"} <= set(found.others)
     assert "print('model')" in found.text
 
 
