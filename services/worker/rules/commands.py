@@ -6,6 +6,7 @@ Who asks must be able to live without an answer: a command can be anything.
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import takewhile
 
 
@@ -18,6 +19,8 @@ _CODE = (".py", ".sh", ".bash", ".ipynb", ".r", ".jl", ".pl", ".rb", ".js", ".lu
 _SEPARATORS = frozenset({";", "&&", "||", "|", "&", "(", ")", "\n"})
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 _HERE_DOCUMENT = re.compile(r"(<<-?\s*['\"]?(\w+)['\"]?[^\n]*)\n.*?\n\s*\2\s*$", re.DOTALL | re.MULTILINE)
+# To find the ends of many takes long, and nobody writes many.
+_MOST_HERE_DOCUMENTS = 20
 # Modules after `-m` that start another program, or none that counts.
 _NO_PROGRAMS = names_in("pip venv torch.distributed.run torch.distributed.launch accelerate.commands.launch")
 _NUMBER = re.compile(r"-?\d[\d_]*(\.\d+)?([eE][+-]?\d+)?")
@@ -31,7 +34,8 @@ _CHORES = names_in(
 
 def words_of(command: str) -> list[str]:
     """The command's words and separators as a shell would see them, roughly, without what is in here-documents."""
-    command = _HERE_DOCUMENT.sub(r"\1", command)
+    if command.count("<<") <= _MOST_HERE_DOCUMENTS:
+        command = _HERE_DOCUMENT.sub(r"\1", command)
     lexer = shlex.shlex(command.replace("\\\n", " ").replace("\n", " ; "), posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     lexer.commenters = ""
@@ -48,6 +52,7 @@ def _unwrapped(words: list[str]) -> Iterator[str]:
         yield from ([";", *words_of(word), ";"] if is_shell else [word])
 
 
+@lru_cache(maxsize=1024)
 def scripts_of(command: str) -> tuple[str, ...]:
     """The programs that the command starts, as it names them: of each part the first file of code, or the module after
     `-m`; where there is none the executable with its subcommand. Empty where nobody can tell (`python -c …`)."""
@@ -60,7 +65,7 @@ def settings_of(command: str, env: Mapping[str, str]) -> dict[str, str]:
     """The command's flags and variables by plain names: `--Batch-Size 8` is batch_size: 8, a bare flag is ''."""
     found = {plain(name): value for name, value in env.items()}
     words = words_of(command)
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words, ""][1:], strict=True):
         if word.startswith("-") and len(word) > 1 and not _NUMBER.fullmatch(word):
             name, equals, value = word.lstrip("-").partition("=")
             is_value = following and following[0] not in "<>|&;()" and not _is_flag(following)

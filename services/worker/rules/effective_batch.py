@@ -33,7 +33,7 @@ _OF_ONE = names_in("micro_batch_size train_micro_batch_size_per_gpu per_device_t
 _ONLY_FLAGS = frozenset({"b"})
 _NAMES = "|".join(sorted((_BATCH | _WHOLE | _ACCUMULATION) - _ONLY_FLAGS, key=len, reverse=True)).replace("_", "[_-]")
 _ASSIGNED = re.compile(rf"(?<![\w-])({_NAMES})\b[\"']?\s*(?::\s*int\s*)?[=:]\s*(\d+)\b(?!\s*[*/+-]|\.)", re.IGNORECASE)
-_DEFAULT = re.compile(rf"--?({_NAMES})\b[\"'][^)\n]*?\bdefault\s*=\s*(\d+)\b(?!\s*[*/+-]|\.)", re.IGNORECASE)
+_DEFAULT = re.compile(rf"--?({_NAMES})\b[\"'][^)\n]{{0,200}}?\bdefault\s*=\s*(\d+)\b(?!\s*[*/+-]|\.)", re.IGNORECASE)
 _ANY_ACCUMULATION = re.compile(r"accum|grad_acc|(global|total|effective)[_-]?batch(?!es)", re.IGNORECASE)
 
 

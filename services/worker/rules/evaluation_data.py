@@ -67,7 +67,7 @@ def _literals(text: str) -> list[str]:
     """The strings of a Python program but its docstrings; all of it where it is not Python."""
     try:
         tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return [_without_comments(text)]
     alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     return [

@@ -15,6 +15,7 @@ from services.worker.rules.commands import scripts_of, words_of
 
 _MOST_FILES = 100
 _MOST_BYTES = 512 * 1024
+_MOST_SHELL_CHARS = 20_000
 _CODE = (".py", ".sh", ".bash", ".ipynb", ".r", ".jl")
 _TEXT = (*_CODE, ".yaml", ".yml", ".json", ".toml", ".cfg", ".ini", ".conf")
 _IMPORT = re.compile(
@@ -100,13 +101,14 @@ class _Reader:
 
 def _mentioned(path: str, text: str, entries: Mapping[str, Entry]) -> Iterator[str]:
     if not path.endswith((".py", ".ipynb")):
+        text = text[:_MOST_SHELL_CHARS]
         words = [word for word in words_of(text) if word.endswith(_CODE)]
         yield from (one for word in [*scripts_of(text), *words] for one in _named(word, entries))
         return
     folder = PurePosixPath(path).parent
     for origin, names, plain in _IMPORT.findall(text):
         modules = [part.split(" as ")[0].strip() for part in plain.split(",")] if plain else [origin]
-        members = [part.split(" as ")[0].strip(" ()\\\t") for part in names.split(",")]
+        members = [part.split(" as ")[0].strip(" ()\\\t") for part in names.split(",")[:200]]
         for module in modules:
             yield from _files_of(module, members, folder, entries)
 

@@ -57,3 +57,23 @@ def test_settings_are_flags_and_variables_by_plain_names() -> None:
 def test_a_number_is_one_or_none(text: str, number: float | None) -> None:
     assert number_of(text) == number
     assert plain("--Train.Batch-Size".lstrip("-")) == "batch_size"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "",
+        " " * 20_000,
+        "'" * 20_001,
+        "(" * 20_000,
+        "<<A x\n" * 3_300,
+        "bash -c " * 2_500,
+        "--a=" * 5_000,
+        "\0",
+        "é\ud800",
+    ],
+    ids=range(9),
+)
+def test_whatever_a_command_is_it_is_read(command: str) -> None:
+    assert isinstance(scripts_of(command), tuple)
+    assert isinstance(settings_of(command, {}), dict)

@@ -78,3 +78,9 @@ def test_what_was_changed_or_deleted_is_found_and_keeps_every_step_back() -> Non
     text = refuse(facts(asked(evaluates=True), altered=found))
     assert text is not None
     assert "(b, c); it has been put back" in text
+
+
+@pytest.mark.parametrize("text", ["-" * 50_000, "(" * 50_000, "torch " * 10_000, "x = \0", "\ud800"], ids=range(5))
+def test_a_program_that_is_none_is_searched_as_text(text: str) -> None:
+    assert refuse(facts(asked(), text=text, **DATA)) is None
+    assert refuse(facts(asked(), text=f"{text} 'data/test.csv'", **DATA)) is not None
