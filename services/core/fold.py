@@ -44,6 +44,9 @@ def first_state(run: str, accepted: ev.RunAccepted, time: float) -> RunState:
         limits=accepted.limits,
         labels=accepted.labels,
         resources=accepted.resources,
+        rules=accepted.rules,
+        fallback_model=accepted.fallback_model,
+        effort=accepted.effort,
         accepted_by=accepted.accepted_by,
         created=time,
         updated=time,
@@ -83,6 +86,8 @@ def _changes(state: RunState, data: ev.EventData, time: float) -> dict[str, obje
             | ev.StepCancelRequested()
         ):
             return _steps(state, data, time)
+        case ev.ModelChanged() | ev.EffortDropped():
+            return _mended(data)
         case ev.WorkspaceChanged():
             return {"snapshot": data.snapshot}
         case ev.Compacted():
@@ -175,6 +180,14 @@ def _refused(state: RunState, data: ev.LlmFailed) -> Window:
     return window.model_copy(update={"most": most, "refused": window.refused + 1})
 
 
+def _mended(data: ev.ModelChanged | ev.EffortDropped) -> dict[str, object]:
+    """What is asked otherwise from now on. Neither can happen twice."""
+    if isinstance(data, ev.EffortDropped):
+        return {"effort": ""}
+    # The turn of the call that failed is not over, so one failure stays on the books (see `limit_reached`).
+    return {"model": data.target, "fallback_model": "", "model_failures": 1}
+
+
 def _hold(spend: Spend, name: str, microdollars: int) -> Spend:
     return spend.model_copy(update={"holds": {**spend.holds, name: microdollars}}) if microdollars else spend
 
@@ -245,6 +258,8 @@ def _submitted(data: ev.StepSubmitted, time: float) -> Attempt:
         cause=data.cause,
         restores=data.restores,
         secrets=data.secrets,
+        smoke=data.smoke,
+        evaluates=data.evaluates,
         submitted=time,
     )
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from services.core.lifecycle import Reason, Status, exit_code
 from services.core.needs import Needs
 from services.core.resources import Resources, with_resources
+from services.core.rules import Effort, Terms
 from services.core.taxonomy import Failure, Owner
 
 MICRODOLLARS = 1_000_000
@@ -93,7 +94,8 @@ class Attempt(Record):
     """One execution of a step. `stage` and `detail` say where it stands while it lives, since `progressed`.
 
     `restores` is the snapshot that its checkpoint directory begins with, `checkpoint` the newest it left; '' is none.
-    `secrets` are the names of those its program gets.
+    `secrets` are the names of those its program gets. `smoke`: it is a try on little data; `evaluates`: it measures a
+    model and trains none.
 
     `price_per_hour` is in dollars, of one GPU of `pool` (of one pod where the pool has none). An attempt without a pool
     is of before there were any. `rank` is the rank whose end this is, of one on several nodes.
@@ -131,6 +133,8 @@ class Attempt(Record):
     restores: str = ""
     checkpoint: str = ""
     secrets: tuple[str, ...] = ()
+    smoke: bool = False
+    evaluates: bool = False
 
     _read_older = model_validator(mode="before")(with_resources)
 
@@ -258,6 +262,9 @@ class RunState(Record):
     limits: Limits
     labels: dict[str, str] = Field(default_factory=dict)
     resources: Needs = Needs()
+    rules: Terms = Terms()
+    fallback_model: str = ""
+    effort: Effort = ""
     accepted_by: str = ""
     created: float
     updated: float

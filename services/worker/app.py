@@ -65,6 +65,7 @@ def build_engine(settings: WorkerSettings, keeper: LeaseKeeper, store: RunStore,
         ledger=ledger,
         shell=shell,
         pools=pools,
+        cost_line_dollars=settings.cost_line_dollars,
     )
     redactor = Redactor([settings.model_api_key.get_secret_value()])
     patience = (settings.model_max_tokens, settings.model_retry_seconds)

@@ -86,6 +86,7 @@ def goal_text(state: RunState, files: Sequence[str]) -> str:
     needs = state.resources.text
     only = " No other pool may be used." if state.resources.pool else ""
     told = f"\nA step that does not say it otherwise gets: {needs}.{only}" if needs else ""
+    told += f"\n{state.rules.text}" if state.rules.text else ""
     return f"{state.goal}\n\nLimits: {', '.join(bounds)}. {attempts}{told}\nInput files:\n{shown}{more}"
 
 

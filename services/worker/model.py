@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import httpx
 
+from services.core.rules import Effort
 from services.worker.failures import Failure, ModelFailed, causes_of, failure_of_status, retry_after
 from services.worker.prices import FREE, Price
 from services.worker.reply import Parts, Reply, encodable
@@ -55,6 +56,7 @@ class Model(Protocol):
         tools: list[dict[str, Any]],
         on_text: Callable[[str], None],
         stop: Callable[[], bool],
+        effort: Effort = "",
     ) -> Reply: ...
 
     def price(self, model: str) -> Price | None: ...
@@ -121,21 +123,25 @@ class LitellmModel:
         tools: list[dict[str, Any]],
         on_text: Callable[[str], None],
         stop: Callable[[], bool],
+        effort: Effort = "",
     ) -> Reply:
         """Stream one reply. `on_text` gets each piece of text; `stop` is asked often and ends the call when True.
+        `effort` is what the model is told to think; '' tells it nothing.
 
         Raises `ModelFailed`.
         """
         started = time.monotonic()
         parts, first = Parts(), None
-        for chunk in self._stream(self._request(model, messages, tools), started, stop):
+        for chunk in self._stream(self._request(model, messages, tools, effort), started, stop):
             first = first or time.monotonic()
             text = parts.add(chunk)
             if text:
                 on_text(text)
         return parts.reply(started, first)
 
-    def _request(self, model: str, messages: list[Message], tools: list[dict[str, Any]]) -> dict[str, Any]:
+    def _request(
+        self, model: str, messages: list[Message], tools: list[dict[str, Any]], effort: Effort
+    ) -> dict[str, Any]:
         read = max(self._limits.first_byte, self._limits.idle)
         request: dict[str, Any] = {
             "messages": messages,
@@ -147,6 +153,9 @@ class LitellmModel:
             "max_retries": 0,
             "num_retries": 0,
         }
+        if effort:
+            # litellm drops what it doesn't know of a model, and it knows few; what the provider refuses is healed.
+            request |= {"reasoning_effort": effort, "allowed_openai_params": ["reasoning_effort"]}
         return {**request, **route(model, self._base_url, self._api_key)}
 
     def _stream(self, request: dict[str, Any], started: float, stop: Callable[[], bool]) -> Iterator[Any]:

@@ -10,6 +10,7 @@ _LONGEST = 300.0
 _RETRY_AFTER_CAP = 3600.0
 
 _FATAL = {
+    Failure.NO_MODEL: Reason.MODEL_REFUSED,
     Failure.AUTH: Reason.MODEL_AUTH,
     Failure.CREDIT: Reason.MODEL_CREDIT,
     Failure.REFUSED: Reason.MODEL_REFUSED,

@@ -32,6 +32,7 @@ from services.worker.context.tokens import tokens_of
 from services.worker.context.view import Parts, View, budget_of, fit
 from services.worker.decisions import WindUp
 from services.worker.failures import Failure, ModelFailed
+from services.worker.mending import Mend, mend_of
 from services.worker.model import Message, Model
 from services.worker.prices import FREE, Usage, estimate_tokens
 from services.worker.reply import RawCall, Reply, encodable
@@ -159,7 +160,12 @@ class ModelTurn:
         chunks = _Chunks(session)
         try:
             reply = self.model.ask(
-                session.state.model, messages, self._schemas(), chunks.add, lambda: session.is_to_end
+                session.state.model,
+                messages,
+                self._schemas(),
+                chunks.add,
+                lambda: session.is_to_end,
+                session.state.effort,
             )
         except ModelFailed as failure:
             session.held.check()
@@ -183,20 +189,23 @@ class ModelTurn:
         failures = state.window.refused if failure.kind is Failure.CONTEXT else state.model_failures
         verdict = after_failure(failure.kind, failures + 1, failure.retry_after, self.retry_seconds, random())
         seconds = None if isinstance(verdict, GiveUp) else verdict.seconds
+        detail = self.redactor.redact(str(failure))
+        mend = mend_of(state, failure.kind, verdict, detail)
+        seconds = 0.0 if mend else seconds
         failed = ev.LlmFailed(
             call=call,
             model=state.model,
             failure=failure.kind,
-            detail=self.redactor.redact(str(failure)),
+            detail=detail,
             cost_usd=cost / MICRODOLLARS,
             retry_in_seconds=seconds,
         )
         log.warning("model_call_failed", run=state.run, call=call, failure=failure.kind, retry_in_seconds=seconds)
-        parks = seconds is not None and failure.kind is not Failure.INTERRUPTED
-        session.write(lambda now: _failure_draft(now, failed, seconds if parks else None), release=parks)
+        parks = seconds is not None and failure.kind is not Failure.INTERRUPTED and mend is None
+        session.write(lambda now: _failure_draft(now, failed, seconds if parks else None, mend), release=parks)
         reach("worker.failure_recorded")
         self.ledger.settle(state.tenant, f"model:{call}", cost)
-        return WindUp(verdict.reason, failed.detail) if isinstance(verdict, GiveUp) else None
+        return WindUp(verdict.reason, failed.detail) if isinstance(verdict, GiveUp) and mend is None else None
 
 
 def _request(state: RunState, call: str, reserved: int, view: View, talk: Sequence[Talk]) -> Draft | None:
@@ -216,9 +225,9 @@ def _request(state: RunState, call: str, reserved: int, view: View, talk: Sequen
     return Draft((*taken_up, *([compacted] if view.cuts != state.window.cuts else []), request))
 
 
-def _failure_draft(state: RunState, failed: ev.LlmFailed, seconds: float | None) -> Draft:
+def _failure_draft(state: RunState, failed: ev.LlmFailed, seconds: float | None, mend: Mend | None) -> Draft:
     if seconds is None or state.status is not Status.RUNNING:
-        return Draft((failed,))
+        return Draft((failed, mend) if mend else (failed,))
     wait = Wait(kind="model", until=time.time() + seconds)
     move = ev.StatusChanged(
         source=state.status, target=Status.WAITING, reason=Reason.WAITING_FOR_MODEL, detail=failed.failure

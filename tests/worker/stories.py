@@ -70,6 +70,8 @@ STORIES: dict[str, dict[str, Any]] = {
     "unpaid": refused(402),
     "forbidden": refused(403),
     "unknown": refused(404),
+    "fussy": refused(400, times=1),
+    "stubborn": refused(400),
     "too-long": refused(
         400, code="context_length_exceeded", message="This model's maximum context length is 8192 tokens."
     ),
@@ -116,6 +118,14 @@ STORIES: dict[str, dict[str, Any]] = {
         calls("submit_step", name="train", command="python train.py", deadline_minutes=6),
         calls("wait_for_steps", steps=["train"], max_minutes=0.005),
         calls("wait_for_steps", steps=["train"], max_minutes=5),
+        FINISH,
+    ),
+    "splurges": story(
+        calls("submit_step", name="train", command="python train.py", deadline_minutes=60),
+        calls("submit_step", name="smoke", command="python train.py --tiny", smoke=True),
+        calls("wait_for_steps", steps=["smoke"]),
+        calls("submit_step", name="train", command="python train.py", deadline_minutes=60),
+        calls("wait_for_steps", steps=["train"]),
         FINISH,
     ),
     "litters": story(calls("bash", command="touch a b c d; echo littered"), FINISH),

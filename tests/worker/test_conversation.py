@@ -9,6 +9,7 @@ import pytest
 from services.core.needs import Needs
 from services.core.pools import GpuQuota, Pool, Pools
 from services.core.records import Limits
+from services.core.rules import Terms
 from services.core.step_secrets import StepSecret
 from services.core.store import Talk
 from services.worker.conversation import (
@@ -209,6 +210,12 @@ def test_the_goal_tells_what_a_step_gets_and_which_pools_there_are_for_it() -> N
     told = "A step that does not say it otherwise gets: gpus 1, pool a100 or h100. No other pool may be used.\n"
     assert told in text
     assert "No other pool" not in goal_text(state_of(resources=Needs(gpus=1)), [])
+
+
+def test_what_is_kept_for_evaluation_is_said_with_the_goal() -> None:
+    text = goal_text(state_of(rules=Terms(evaluation_data=("test.csv",))), [])
+
+    assert "never to be changed: test.csv." in text
 
 
 def test_without_a_pools_file_nothing_is_said_of_pools() -> None:

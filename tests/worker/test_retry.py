@@ -17,6 +17,7 @@ def decided(kind: Failure, failures: int = 1, asked_for: float | None = None, ji
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
+        (Failure.NO_MODEL, Reason.MODEL_REFUSED),
         (Failure.AUTH, Reason.MODEL_AUTH),
         (Failure.CREDIT, Reason.MODEL_CREDIT),
         (Failure.REFUSED, Reason.MODEL_REFUSED),

@@ -9,6 +9,7 @@ from services.core.errors import CohortError
 from services.core.records import FileRef, Wait
 from services.core.sandboxes import SANDBOX
 from services.worker.tools.accounts import metrics_of
+from services.worker.tools.refusing import tampered
 from services.worker.tools.tool import Call, Finished, Parameters, Park, Replay, Result, Tool, ToolError
 
 # The model sees values with six significant digits.
@@ -29,6 +30,8 @@ def _run(call: Call, wanted: Finish) -> Result | Park:
     live = [step.name for step in call.state.steps.values() if step.last.is_live and step.name != SANDBOX]
     if live:
         raise ToolError(f"still running: {', '.join(live)}; wait for them or cancel them before finishing")
+    if refusal := tampered(call):
+        return refusal
     problems = [text for name, value in wanted.metrics.items() if (text := _metric_problem(call, name, value))]
     files: list[FileRef] = []
     for path in wanted.artifacts:

@@ -80,7 +80,7 @@ class Park:
 
 @dataclass(frozen=True)
 class Desk:
-    """What tools work with."""
+    """What tools work with. Of steps that could cost more than the line the rules ask more; a goal may set its own."""
 
     workspace: Workspace
     artifacts: ArtifactStore
@@ -89,6 +89,7 @@ class Desk:
     ledger: Ledger
     shell: Shell
     pools: Pools
+    cost_line_dollars: float = 5.0
 
 
 @dataclass(frozen=True)

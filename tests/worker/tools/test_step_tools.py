@@ -39,7 +39,8 @@ def test_a_step_is_submitted_on_the_files_as_they_are_now(bench: Bench) -> None:
     attempt = bench.state.steps["train"].last
     assert result.text == "submitted attempt 1 of step train; wait_for_steps tells how it ends"
     assert (attempt.id, attempt.number, attempt.status) == (f"{bench.run}-train-1", 1, "submitted")
-    assert (attempt.command, attempt.snapshot, attempt.env) == ("python train.py", before, {"SEED": "1"})
+    assert (attempt.command, attempt.snapshot) == ("python train.py", before)
+    assert attempt.env == {"SEED": "1", "COHORT_SEED": "0", "PYTHONHASHSEED": "0"}
     assert (attempt.deadline_seconds, attempt.memory_bytes) == (HOUR, 2 * 2**30)
     assert bench.desk.attempts.live() == [attempt.id]
 
