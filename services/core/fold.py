@@ -185,7 +185,7 @@ def _mended(data: ev.ModelChanged | ev.EffortDropped) -> dict[str, object]:
     if isinstance(data, ev.EffortDropped):
         return {"effort": ""}
     # The turn of the call that failed is not over, so one failure stays on the books (see `limit_reached`).
-    return {"model": data.target, "fallback_model": "", "model_failures": 1}
+    return {"model": data.target, "fallback_model": "", "model_failures": 1, "window": Window()}
 
 
 def _hold(spend: Spend, name: str, microdollars: int) -> Spend:

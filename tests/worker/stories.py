@@ -58,7 +58,7 @@ STORIES: dict[str, dict[str, Any]] = {
     ),
     "asks": story(asks("Which data?"), asks("Still: which data?"), FINISH),
     "wordy": story(says("All done!"), says("Really: all done."), says("I said that it is done."), FINISH),
-    "stubborn": story(calls("bash", command="echo no"), loops=True),
+    "repeats": story(calls("bash", command="echo no"), loops=True),
     "to-and-fro": story(calls("bash", command="echo a"), calls("bash", command="echo b"), loops=True),
     "hasty": story(calls("plan", items=[{"id": "1", "content": "train", "status": "pending"}]), *[FINISH] * 3),
     "busy": story(PLAN, loops=True),

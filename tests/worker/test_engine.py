@@ -135,8 +135,9 @@ def test_a_message_that_comes_while_the_question_is_put_together_is_part_of_it(
 
 def test_a_message_does_not_give_turns_back(workshop: Workshop) -> None:
     run = workshop.accept("asks", limits=Limits(turns=2))
-    workshop.drive(run)
-    workshop.say(run, "The digits.")
+    for answer in ("The digits.", "All of them."):
+        workshop.drive(run)
+        workshop.say(run, answer)
 
     state = workshop.drive(run)
 

@@ -4,7 +4,6 @@ from pydantic import Field
 
 from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool
 
-
 NOT_ASKED = "not asked: a person has just said something, which comes next, or the run ends"
 
 
