@@ -27,6 +27,7 @@ from services.core.redaction import Redactor
 from services.core.store import Draft, Talk
 from services.core.workspace import Workspace
 from services.worker import conversation as conv
+from services.worker.chunks import Chunks
 from services.worker.context.brief import brief
 from services.worker.context.tokens import tokens_of
 from services.worker.context.view import Parts, View, budget_of, fit
@@ -35,15 +36,13 @@ from services.worker.failures import Failure, ModelFailed
 from services.worker.mending import Mend, mend_of
 from services.worker.model import Message, Model
 from services.worker.prices import FREE, Usage, estimate_tokens
-from services.worker.reply import RawCall, Reply, encodable
+from services.worker.reply import RawCall, Reply
 from services.worker.retry import GiveUp, after_failure
 from services.worker.session import Session
 from services.worker.tools.tool import Tool
 
 log = structlog.get_logger()
 
-_CHUNK_SECONDS = 0.25
-_CHUNK_CHARS = 2_000
 _CUT = (
     "Your reply was cut off at the length limit, so its tool calls were not carried out. "
     "Make it shorter: write long files in several parts."
@@ -157,7 +156,7 @@ class ModelTurn:
         return [tool.schema for tool in self.tools.values()]
 
     def _carry_out(self, session: Session, call: str, messages: list[Message]) -> WindUp | None:
-        chunks = _Chunks(session)
+        chunks = Chunks(session)
         try:
             reply = self.model.ask(
                 session.state.model,
@@ -282,22 +281,3 @@ def _problem(raw: RawCall, tools: dict[str, Tool[Any]]) -> str:
         start = raw.arguments[:200]
         return f"error: the arguments are no JSON object, so nothing was done; they begin: {start}"
     return ""
-
-
-class _Chunks:
-    """Puts deltas together into pieces of some size, so that the log holds a few events a second and not hundreds."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._parts: list[str] = []
-        self._since = time.monotonic()
-
-    def add(self, text: str) -> None:
-        self._parts.append(text)
-        if time.monotonic() - self._since > _CHUNK_SECONDS or sum(map(len, self._parts)) > _CHUNK_CHARS:
-            self.flush()
-
-    def flush(self) -> None:
-        text, self._parts, self._since = encodable("".join(self._parts)), [], time.monotonic()
-        if text:
-            self._session.write(lambda _: Draft((ev.AssistantChunk(content=text),)))

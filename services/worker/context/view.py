@@ -7,8 +7,8 @@ few, and what a provider keeps in its cache stays valid.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from services.core.records import Cuts, Window
 from services.core.store import Talk
+from services.core.window import Cuts, Window
 from services.worker.context.masking import masked, shortened
 from services.worker.context.outline import outline
 from services.worker.context.tokens import tokens_of
