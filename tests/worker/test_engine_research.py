@@ -236,7 +236,7 @@ def test_a_research_out_of_turns_comes_back_with_what_it_had_found(open_workshop
     assert not told.success
     assert "ended without a report (over_limit, turn_limit: all 3 turns are used" in told.output
     assert "Its last words:\nReply 2." in told.output
-    assert "turn 2: Reply 1.; read(path=notes.md) → 1 lr = 3e-4" in told.output.replace("\t", " ")
+    assert "turn 2: Reply 1.; read(limit=2) → 1\tlr = 3e-4" in told.output
 
 
 def test_in_its_last_turn_a_research_can_only_report(open_workshop: OpenWorkshop) -> None:
