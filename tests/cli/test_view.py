@@ -289,7 +289,7 @@ TABLE: list[tuple[str, list[Item | ev.EventData], list[str]]] = [
                 completion_tokens=50,
             ),
         ],
-        ["◇ research r1 begins: Look into it", "◇ research r1 succeeded (3 turns, 9,050 tokens, $0.25)"],
+        ["◇ research r1 begins: Look into it", "◇ research r1 succeeded (3 turns, 9,050 tokens, $0.2500)"],
     ),
     ("events that only serve programs are not shown", [ev.Ready(tool_count=3), ev.Shutdown()], []),
 ]
