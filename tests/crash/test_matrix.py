@@ -35,7 +35,11 @@ TABLE: dict[Scenario, dict[str, list[str]]] = {
             "worker.command_placed",
             "worker.command_started",
             *(f"worker.tool_done.{name}" for name in TOOLS if name != "cancel_step"),
+            "worker.tool_done.report",
             "worker.tool_recorded",
+            "worker.tool_intended",
+            "worker.research_made",
+            "worker.research_told",
             "worker.parked",
         ],
         "controller": [
@@ -49,6 +53,7 @@ TABLE: dict[Scenario, dict[str, list[str]]] = {
             "controller.settled",
             "controller.forgotten",
             "controller.log_compacted",
+            "controller.research_told",
             "controller.archive_written",
         ],
         "runner": [
@@ -93,6 +98,8 @@ ALWAYS = {
     "worker.command_started",
     "worker.tool_done.bash",
     "worker.tool_done.finish",
+    "worker.tool_done.report",
+    "worker.tool_intended",
     "executor.shim_spawned",
     "controller.closed",
     "runner.after_put",
