@@ -35,7 +35,7 @@ from services.worker.decisions import WindUp
 from services.worker.failures import Failure, ModelFailed
 from services.worker.mending import Mend, mend_of
 from services.worker.model import Message, Model
-from services.worker.prices import FREE, Usage, estimate_tokens
+from services.worker.prices import FREE, estimate_tokens
 from services.worker.reply import RawCall, Reply
 from services.worker.retry import GiveUp, after_failure
 from services.worker.session import Session
@@ -144,7 +144,7 @@ class ModelTurn:
             detail = f"nobody knows the price of {state.model}; set COHORT_PRICE_PROMPT and COHORT_PRICE_COMPLETION"
             return WindUp(Reason.MODEL_REFUSED, detail)
         prompt = estimate_tokens(messages, self._schemas())
-        reserved = (price or FREE).microdollars(Usage(prompt, self.max_tokens))
+        reserved = (price or FREE).most_microdollars(prompt, self.max_tokens)
         used = state.spend.microdollars + state.spend.reserved_microdollars
         if cap is not None and used + reserved > cap * MICRODOLLARS:
             left = cap - used / MICRODOLLARS
@@ -248,6 +248,7 @@ def reply_draft(state: RunState, call: str, reply: Reply, cost: int, tools: dict
         completion_tokens=reply.usage.completion,
         total_tokens=reply.usage.prompt + reply.usage.completion,
         cache_read_tokens=reply.usage.cached,
+        cache_creation_tokens=reply.usage.written,
         first_token_ms=reply.first_token_ms,
     )
     intents = [ev.ToolCall(tool=raw.name, arguments=conv.arguments_of(raw) or {}, tool_call_id=raw.id) for raw in calls]
