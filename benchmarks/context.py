@@ -1,4 +1,4 @@
-"""What masking saves: the prompts of a recorded run of 100 turns with long outputs, as shown and as they would be whole."""
+"""What masking saves: the prompts of a recorded run with long outputs, as shown and as they would be whole."""
 
 import time
 from importlib.resources import files
