@@ -68,6 +68,7 @@ def reply_draft(state: RunState, call: str, reply: Reply, cost: int, tools: Tool
         completion_tokens=reply.usage.completion,
         total_tokens=reply.usage.prompt + reply.usage.completion,
         cache_read_tokens=reply.usage.cached,
+        cache_creation_tokens=reply.usage.written,
         first_token_ms=reply.first_token_ms,
     )
     intents = [ev.ToolCall(tool=raw.name, arguments=conv.arguments_of(raw) or {}, tool_call_id=raw.id) for raw in calls]

@@ -32,7 +32,7 @@ from services.worker.drafts import failure_draft, reply_draft, request_draft
 from services.worker.failures import Failure, ModelFailed
 from services.worker.mending import mend_of
 from services.worker.model import Message, Model
-from services.worker.prices import FREE, Usage, estimate_tokens
+from services.worker.prices import FREE, estimate_tokens
 from services.worker.retry import GiveUp, after_failure
 from services.worker.session import Session
 from services.worker.tools import toolbox
@@ -139,7 +139,7 @@ class ModelTurn:
         prompt = estimate_tokens(messages, _schemas(box))
         if exceeded := _tokens_exceeded(state, prompt + self.max_tokens):
             return exceeded
-        reserved = (price or FREE).microdollars(Usage(prompt, self.max_tokens))
+        reserved = (price or FREE).most_microdollars(prompt, self.max_tokens)
         used = state.spend.microdollars + state.spend.reserved_microdollars
         if cap is not None and used + reserved > cap * MICRODOLLARS:
             left = cap - used / MICRODOLLARS

@@ -5,6 +5,8 @@ import pytest
 from services.core import events as ev
 from services.core.lifecycle import Reason, Status
 from services.core.records import Limits
+from services.worker.conversation import ordered
+from tests.worker.conftest import OpenWorkshop
 from tests.worker.workshop import Workshop
 
 
@@ -53,3 +55,33 @@ def test_a_finish_with_an_open_plan_is_questioned_twice_and_then_no_success(work
     assert state.exit_code != 0
     assert len(workshop.events(run, ev.CompletionQuestioned)) == 2
     assert all("train" in answer for answer in workshop.answers(run)[1:3])
+
+
+# --- The context ----------------------------------------------------------------------------------------------------
+
+
+def test_a_hundred_turns_of_long_outputs_end_well_in_a_small_window(open_workshop: OpenWorkshop) -> None:
+    window, turns = 32_000, 100
+    workshop = open_workshop(model_window_tokens=window, slice_turns=1_000, model_max_tokens=4_000)
+    run = workshop.accept("long", goal=f"Print: turns={turns} chars=40000")
+
+    state = workshop.drive(run, timeout=120)
+
+    assert (state.status, state.turn) == (Status.SUCCEEDED, turns + 1)
+    assert state.summary == f"Took {turns} turns."
+    calls = workshop.events(run, ev.LlmCall)
+    assert max(call.prompt_tokens for call in calls) + 4_000 <= window
+    assert not workshop.events(run, ev.LlmFailed)
+    # Nothing is lost: what was masked is all there, and the cuts moved some turns at once.
+    talk = ordered(workshop.store.talk(run))
+    assert sum(len(str(entry.message.get("content") or "")) for entry in talk) > turns * 7_500
+    assert 3 < len(workshop.events(run, ev.Compacted)) < turns / 3
+
+
+def test_a_window_that_the_provider_says_is_smaller_is_tried_thrice_and_then_given_up(workshop: Workshop) -> None:
+    run = workshop.accept("too-long")
+
+    state = workshop.drive(run)
+
+    assert (state.status, state.reason) == (Status.FAILED, Reason.CONTEXT_EXCEEDED)
+    assert len(workshop.events(run, ev.LlmFailed)) <= 4
