@@ -108,7 +108,7 @@ ALWAYS = {
     "api.run_created",
 }
 # How often a worker at least writes to the log in an undisturbed story.
-APPENDS = 36
+APPENDS = 48
 
 
 def name_of(value: Scenario | Fault) -> str:
