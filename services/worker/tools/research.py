@@ -73,7 +73,8 @@ def _remains(talk: Sequence[Talk]) -> str:
     """What a research without an accepted report had found so far."""
     replies = [entry.message for entry in ordered(talk) if entry.message["role"] == "assistant"]
     calls = [call["function"] for reply in replies for call in reply.get("tool_calls") or ()]
-    drafts = [json.loads(call["arguments"]).get("findings") for call in calls if call["name"] == REPORT.name]
+    reports = [json.loads(call["arguments"]) for call in calls if call["name"] == REPORT.name]
+    drafts = [report["findings"] for report in reports if report.get("findings")]
     texts = [str(reply["content"]) for reply in replies if reply.get("content")]
     if not replies:
         return "It had not begun."
