@@ -12,7 +12,7 @@ FAILURE_LINES = 14
 # The plan has an event of its own that says it better.
 SHOWN_OTHERWISE = frozenset({"plan"})
 # The argument that says most about a call; the others follow it as name=value.
-_TELLING = ("command", "path", "step", "steps", "pattern", "summary")
+_TELLING = ("command", "task", "findings", "path", "step", "steps", "pattern", "summary")
 # A replacement is shown as what goes and what comes.
 _REPLACEMENT = (("-", Tone.BAD, "old"), ("+", Tone.GOOD, "new"))
 _REPLACEMENT_LINES = 4

@@ -13,6 +13,7 @@ from services.cli.problems import Bewildering
 from services.cli.view import plan_lines
 from services.core.lifecycle import Status
 from services.core.records import MICRODOLLARS, Attempt, FileRef, RunState, Wait
+from services.core.research import Research
 from services.core.rules import Terms
 from services.core.standing import stage_text
 
@@ -49,6 +50,7 @@ def run_lines(state: RunState, look: Look, now: float) -> list[str]:
     if state.steps:
         lines.append("  steps")
         lines += [f"    {line}" for line in step_lines(state, look)]
+    lines += _named("researches", [_research_text(research) for research in state.researches.values()])
     lines += _named("metrics", [f"{one_line(name, 40)} = {number_text(value)}" for name, value in _sorted(state)])
     lines += _named("artifacts", [file_text(file) for file in state.artifacts])
     if state.summary:
@@ -106,6 +108,8 @@ def moment_text(time: float) -> str:
 
 def _facts(state: RunState, now: float) -> Iterator[tuple[str, str]]:
     yield "goal", one_line(state.goal, 2000)
+    if state.parent is not None:
+        yield "parent", state.parent.run
     yield "model", one_line(_model_text(state), 200)
     yield (
         "accepted",
@@ -124,6 +128,13 @@ def _facts(state: RunState, now: float) -> Iterator[tuple[str, str]]:
         yield "labels", one_line(" ".join(f"{name}={value}" for name, value in sorted(state.labels.items())), 500)
     if state.wait is not None:
         yield "waits", _wait_text(state.wait, now)
+
+
+def _research_text(research: Research) -> str:
+    title = one_line(research.title, 200)
+    if research.status is None:
+        return f"{research.run} under way: {title}"
+    return f"{research.run} {research.status}, {dollars_text(research.cost_usd)}: {title}"
 
 
 def _model_text(state: RunState) -> str:
@@ -148,6 +159,7 @@ def _why(state: RunState) -> str:
 
 def _wait_text(wait: Wait, now: float) -> str:
     text = f"for {wait.mode} of {', '.join(wait.steps)}" if wait.steps else f"for {wait.kind}"
+    text += f" {', '.join(wait.researches)}" if wait.kind == "research" else ""
     return text if wait.until is None else f"{text}, {seconds_text(max(0.0, wait.until - now))} more at most"
 
 

@@ -115,6 +115,8 @@ class View:
                 | ev.StepCancelRequested()
             ):
                 return [*event_lines(data, self._look)]
+            case ev.ResearchStarted() | ev.ResearchFinished():
+                return [self._look.paint(f"◇ {_research_text(data)}", Tone.STEP)]
             case _:
                 return []
 
@@ -168,7 +170,7 @@ class View:
             case ev.ToolOutput() if data.tool not in SHOWN_OTHERWISE or not data.success:
                 is_next, self._last_call = self._last_call == data.tool_call_id, ""
                 yield from output_lines(data, self._look, is_next)
-            case ev.ToolLog():
+            case ev.ToolLog() if data.agent_id is None:
                 yield self._note(one_line(data.log, self._look.width - 4))
             case ev.PlanUpdate():
                 yield self._look.paint("› plan", Tone.TOOL)
@@ -204,6 +206,14 @@ def _exception_text(data: ev.ModelChanged | ev.EffortDropped | ev.RuleRefused) -
             return f"{data.model} refuses effort {data.effort} and is asked without one: {data.why}"
         case ev.RuleRefused():
             return f"rule {data.rule} refuses {f'step {data.step}' if data.step else 'finish'}"
+
+
+def _research_text(data: ev.ResearchStarted | ev.ResearchFinished) -> str:
+    if isinstance(data, ev.ResearchStarted):
+        return f"research {data.research} begins: {one_line(data.title, 160)}"
+    tokens = data.prompt_tokens + data.completion_tokens
+    used = f"{data.turns} turns, {tokens:,} tokens, {dollars_text(data.cost_usd)}"
+    return f"research {data.research} {data.status} ({used})"
 
 
 def plan_lines(plan: Iterable[PlanItem], look: Look) -> list[str]:

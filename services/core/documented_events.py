@@ -80,11 +80,13 @@ class ToolOutput(EventData):
 
 
 class ToolLog(EventData):
-    """A line a tool has to say while it works."""
+    """A line a tool has to say while it works. `agent_id` and `label` name the research that says it."""
 
     event_type: ClassVar[str] = "tool_log"
     tool: str
     log: str
+    agent_id: str | None = None
+    label: str | None = None
 
 
 class ToolStateChange(EventData):

@@ -34,6 +34,7 @@ from services.core.documented_events import (
 from services.core.lifecycle import Reason, Status
 from services.core.needs import Needs
 from services.core.records import Diagnosis, FileRef, Limits, PlanItem, Stage, Wait
+from services.core.research import Parent
 from services.core.resources import Resources, with_resources
 from services.core.rules import Effort, Terms
 
@@ -56,6 +57,7 @@ class RunAccepted(EventData):
     rules: Terms = Terms()
     fallback_model: str = ""
     effort: Effort = ""
+    parent: Parent | None = None
 
 
 class StatusChanged(EventData):
@@ -286,6 +288,34 @@ class StepCancelRequested(EventData):
 
     event_type: ClassVar[str] = "step_cancel_requested"
     step: str
+
+
+# --- Researches ---------------------------------------------------------------------------------------------------
+
+
+class ResearchStarted(EventData):
+    """A research is wanted: `research` is the run that does it. Its limits are held of this run's until it is over."""
+
+    event_type: ClassVar[str] = "research_started"
+    research: str
+    tool_call_id: str
+    title: str
+    limits: Limits
+    reserved_microdollars: int = 0
+
+
+class ResearchFinished(EventData):
+    """A research is over, and what it used is this run's spend."""
+
+    event_type: ClassVar[str] = "research_finished"
+    research: str
+    status: Status
+    reason: Reason = Reason.NONE
+    turns: int = 0
+    cost_usd: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cache_read_tokens: int = 0
 
 
 class Unknown(EventData):

@@ -11,6 +11,7 @@ from functools import reduce
 from services.core import events as ev
 from services.core.lifecycle import Status, check_move
 from services.core.records import MICRODOLLARS, Attempt, OpenCall, PendingModelCall, RunState, Spend, Step
+from services.core.research import Research
 from services.core.window import Window
 
 CONTEXT = "context"
@@ -40,6 +41,7 @@ def first_state(run: str, accepted: ev.RunAccepted, time: float) -> RunState:
         fallback_model=accepted.fallback_model,
         effort=accepted.effort,
         accepted_by=accepted.accepted_by,
+        parent=accepted.parent,
         created=time,
         updated=time,
         deadline=accepted.deadline,
@@ -78,6 +80,8 @@ def _changes(state: RunState, data: ev.EventData, time: float) -> dict[str, obje
             | ev.StepCancelRequested()
         ):
             return _steps(state, data, time)
+        case ev.ResearchStarted() | ev.ResearchFinished():
+            return _researches(state, data, time)
         case ev.ModelChanged() | ev.EffortDropped():
             return _mended(data)
         case ev.WorkspaceChanged():
@@ -140,13 +144,8 @@ def _model_calls(state: RunState, data: ev.LlmRequest | ev.LlmCall | ev.LlmFaile
             )
             return {"model_call": pending, "spend": _hold(spend, data.call, data.reserved_microdollars)}
         case ev.LlmCall():
-            update = {
-                "calls": spend.calls + 1,
-                "prompt_tokens": spend.prompt_tokens + data.prompt_tokens,
-                "completion_tokens": spend.completion_tokens + data.completion_tokens,
-                "cached_tokens": spend.cached_tokens + data.cache_read_tokens,
-            }
-            settled = _settle(spend.model_copy(update=update), data.call, data.cost_usd)
+            counted = _with_tokens(spend.model_copy(update={"calls": spend.calls + 1}), data)
+            settled = _settle(counted, data.call, data.cost_usd)
             return {"model_call": None, "model_failures": 0, "spend": settled, "window": _measured(state, data)}
         case ev.LlmFailed():
             settled = _settle(spend.model_copy(update={"calls": spend.calls + 1}), data.call, data.cost_usd)
@@ -188,6 +187,38 @@ def _settle(spend: Spend, name: str, cost_usd: float) -> Spend:
     holds = {key: value for key, value in spend.holds.items() if key != name}
     return spend.model_copy(
         update={"holds": holds, "microdollars": spend.microdollars + round(cost_usd * MICRODOLLARS)}
+    )
+
+
+def _researches(state: RunState, data: ev.ResearchStarted | ev.ResearchFinished, time: float) -> dict[str, object]:
+    match data:
+        case ev.ResearchStarted():
+            begun = Research(
+                run=data.research, tool_call_id=data.tool_call_id, title=data.title, limits=data.limits, started=time
+            )
+            spend = _hold(state.spend, data.research, data.reserved_microdollars)
+            return {"researches": {**state.researches, data.research: begun}, "spend": spend}
+        case ev.ResearchFinished():
+            update = {
+                "status": data.status,
+                "reason": data.reason,
+                "ended": time,
+                "turns": data.turns,
+                "tokens": data.prompt_tokens + data.completion_tokens,
+                "cost_usd": data.cost_usd,
+            }
+            over = state.researches[data.research].model_copy(update=update)
+            spend = _settle(_with_tokens(state.spend, data), data.research, data.cost_usd)
+            return {"researches": {**state.researches, data.research: over}, "spend": spend}
+
+
+def _with_tokens(spend: Spend, data: ev.LlmCall | ev.ResearchFinished) -> Spend:
+    return spend.model_copy(
+        update={
+            "prompt_tokens": spend.prompt_tokens + data.prompt_tokens,
+            "completion_tokens": spend.completion_tokens + data.completion_tokens,
+            "cached_tokens": spend.cached_tokens + data.cache_read_tokens,
+        }
     )
 
 

@@ -11,6 +11,7 @@ follows from its id alone. What spans runs (a tenant's budget, API keys) has a t
 | `{c07}:run:<run>:seen` | hash | dedupe key of an outside fact → the seq that recorded it |
 | `{c07}:due` | zset | run → milliseconds at which somebody must look at it |
 | `{c07}:tenant:<tenant>[:<status>]` | zset | run → creation time in milliseconds |
+| `{c07}:researches:<tenant>[:<status>]` | zset | the same of researches, which no listing of goals names |
 | `{c07}:attempts` | zset | live attempt, and each further rank of it → submission time in milliseconds |
 | `{c07}:ended` | zset | finished run that is not yet archived → when it ended |
 | `{c07}:attempt:<attempt>` | hash | claim, heartbeat, log size, exit; see `attempts` |
@@ -118,6 +119,9 @@ class Keys:
 
     def tenant(self, tag: str, tenant: str, status: str = "") -> str:
         return f"{tag}:tenant:{tenant}:{status}" if status else f"{tag}:tenant:{tenant}"
+
+    def researches(self, tag: str, tenant: str, status: str = "") -> str:
+        return f"{tag}:researches:{tenant}:{status}" if status else f"{tag}:researches:{tenant}"
 
     def attempt(self, attempt: str, part: str = "") -> str:
         name = f"{self.tag(run_of_attempt(attempt))}:attempt:{attempt}"

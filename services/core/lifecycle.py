@@ -43,6 +43,7 @@ class Reason(StrEnum):
     NONE = ""
     FINISHED = "finished"
     WAITING_FOR_STEPS = "waiting_for_steps"
+    WAITING_FOR_RESEARCH = "waiting_for_research"
     WAITING_FOR_MODEL = "waiting_for_model"
     ASKED = "asked"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
@@ -50,6 +51,7 @@ class Reason(StrEnum):
     INCOMPLETE = "incomplete"
     STEP_INFRASTRUCTURE = "step_infrastructure"
     CANCELLED_BY_USER = "cancelled_by_user"
+    PARENT_ENDED = "parent_ended"
     DEADLINE = "deadline"
     TURN_LIMIT = "turn_limit"
     TOKEN_LIMIT = "token_limit"  # noqa: S105, no secret
@@ -78,7 +80,7 @@ _Q, _R, _W, _H, _C = Status.QUEUED, Status.RUNNING, Status.WAITING, Status.NEEDS
 
 TRANSITIONS: tuple[Transition, ...] = (
     Transition(_Q, _R, "a worker takes the first turn"),
-    Transition(_R, _W, "the run parks: for a step, or for a model that asks to wait"),
+    Transition(_R, _W, "the run parks: for a step, for a research, or for a model that asks to wait"),
     Transition(_R, _H, "the agent asks, or is stopped, and a person has to answer"),
     Transition(_R, Status.SUCCEEDED, "finish is claimed and every claim holds"),
     Transition(_W, _R, "a wake-up condition holds, a message comes, or the wait's deadline passes"),
@@ -87,7 +89,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(_R, _C, "cancel is asked for, a limit is reached, or an error comes that the model cannot repair"),
     Transition(_W, _C, "cancel is asked for, or the deadline passes"),
     Transition(_H, _C, "cancel is asked for, or the deadline passes"),
-    Transition(_C, Status.CANCELLED, "the last attempt is gone, and a person or a pipeline wanted the end"),
+    Transition(_C, Status.CANCELLED, "the last attempt is gone, and a person, a pipeline or its parent wanted the end"),
     Transition(_C, Status.TIMED_OUT, "the last attempt is gone, and time was up"),
     Transition(_C, Status.OVER_LIMIT, "the last attempt is gone, and a limit was reached"),
     Transition(_C, Status.FAILED, "the last attempt is gone, and an error ended the run"),
@@ -104,6 +106,7 @@ def check_move(source: Status, target: Status) -> None:
 
 _ENDS = {
     Reason.CANCELLED_BY_USER: Status.CANCELLED,
+    Reason.PARENT_ENDED: Status.CANCELLED,
     Reason.DEADLINE: Status.TIMED_OUT,
     Reason.TURN_LIMIT: Status.OVER_LIMIT,
     Reason.TOKEN_LIMIT: Status.OVER_LIMIT,

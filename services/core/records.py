@@ -6,29 +6,19 @@
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from services.core.lifecycle import Reason, Status, exit_code
+from services.core.limits import Limits as Limits
 from services.core.needs import Needs
 from services.core.record import Record
+from services.core.research import Parent, Research
 from services.core.resources import Resources, with_resources
 from services.core.rules import Effort, Terms
 from services.core.taxonomy import Failure, Owner
 from services.core.window import Window
 
 MICRODOLLARS = 1_000_000
-
-
-class Limits(Record):
-    """What a run may use up. Nothing resets them: not a message, not a restart, not an approval."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    turns: int = Field(300, ge=1, le=10_000, description="Model replies.")
-    minutes: float = Field(24 * 60, gt=0, le=60 * 24 * 30, description="Wall-clock minutes since acceptance.")
-    tokens: int | None = Field(None, ge=1, description="Prompt and completion tokens together.")
-    dollars: float | None = Field(None, gt=0, le=1_000_000, description="Model calls and steps together.")
-    attempts: int = Field(5, ge=1, le=100, description="Failed attempts of one step before a person is asked.")
 
 
 class FileRef(Record):
@@ -172,10 +162,14 @@ class Step(Record):
 
 
 class Wait(Record):
-    """Why a run is parked and what ends it. `until` is seconds since the epoch."""
+    """Why a run is parked and what ends it: `steps` (by `mode`) or all `researches`, whichever are over first.
 
-    kind: Literal["steps", "model", "message"]
+    `until` is seconds since the epoch.
+    """
+
+    kind: Literal["steps", "research", "model", "message"]
     steps: tuple[str, ...] = ()
+    researches: tuple[str, ...] = ()
     mode: Literal["any", "all"] = "all"
     until: float | None = None
     tool_call_id: str = ""
@@ -237,6 +231,7 @@ class RunState(Record):
     fallback_model: str = ""
     effort: Effort = ""
     accepted_by: str = ""
+    parent: Parent | None = None
     created: float
     updated: float
     started: float | None = None
@@ -246,6 +241,7 @@ class RunState(Record):
     input_snapshot: str
     plan: tuple[PlanItem, ...] = ()
     steps: dict[str, Step] = Field(default_factory=dict)
+    researches: dict[str, Research] = Field(default_factory=dict)
     wait: Wait | None = None
     spend: Spend = Spend()
     model_call: PendingModelCall | None = None
@@ -275,6 +271,14 @@ class RunState(Record):
             if step.failed_attempts - self.forgiven.get(step.name, 0) >= self.limits.attempts:
                 return step.name
         return None
+
+    @property
+    def held_tokens(self) -> int:
+        """What the researches under way may still use of the run's tokens."""
+        return sum(research.limits.tokens or 0 for research in self.live_researches())
+
+    def live_researches(self) -> tuple[Research, ...]:
+        return tuple(research for research in self.researches.values() if research.is_live)
 
     def live_attempts(self) -> tuple[Attempt, ...]:
         return tuple(step.last for step in self.steps.values() if step.last.is_live)

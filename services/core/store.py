@@ -107,8 +107,8 @@ class RunStore:
             self.keys.run(run),
             self.keys.events(run),
             self.keys.due(tag),
-            self.keys.tenant(tag, tenant),
-            self.keys.tenant(tag, tenant, Status.QUEUED),
+            self._listing(state),
+            self._listing(state, Status.QUEUED),
         ]
         data = self._payloads.pack(_dump(accepted))
         args = [run, request_hash, int(now * 1000), tenant, Status.QUEUED, accepted.event_type, repr(now), data]
@@ -128,6 +128,12 @@ class RunStore:
         state = RunState.model_validate_json(snapshot)
         # Events that change nothing but seq are appended without a new snapshot.
         return state if state.seq >= int(seq) else self._caught_up(state)
+
+    @answered
+    def status(self, run: str) -> Status | None:
+        """Where the run stands; None when there is no such run."""
+        status = self.client.hget(self.keys.run(run), "status")
+        return None if status is None else Status(_text(status))
 
     def state_for(self, tenant: str, run: str) -> RunState:
         """The run's state, if it is this tenant's. Raises `RunNotFound` otherwise."""
@@ -250,8 +256,8 @@ class RunStore:
             self.keys.talk(run),
             self.keys.seen(run),
             self.keys.due(tag),
-            self.keys.tenant(tag, state.tenant, state.status),
-            self.keys.tenant(tag, state.tenant, after.status),
+            self._listing(state, state.status),
+            self._listing(state, after.status),
             self.keys.attempts(tag),
             self.keys.ended(tag),
         ]
@@ -262,6 +268,11 @@ class RunStore:
         begun = _ranks(after, [event.data.attempt for event in events if isinstance(event.data, ev.StepSubmitted)])
         over = _ranks(after, [event.data.attempt for event in events if isinstance(event.data, ev.AttemptFinished)])
         return keys, [*args, len(begun), *begun, len(over), *over]
+
+    def _listing(self, state: RunState, status: str = "") -> str:
+        """The index that lists the run: a research stands in none of those that list and count a tenant's goals."""
+        listing = self.keys.researches if state.parent else self.keys.tenant
+        return listing(self.keys.tag(state.run), state.tenant, status)
 
     # --- Leases ---------------------------------------------------------------------------------------------------
 

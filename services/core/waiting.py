@@ -6,11 +6,20 @@ from services.core.records import RunState, Wait
 
 
 def is_satisfied(wait: Wait, state: RunState) -> bool:
-    """True when the steps a run waits for are over (all of them, or any)."""
+    """True when the steps a run waits for are over (all of them, or any), or all its researches are."""
+    return _steps_are_over(wait, state) or _researches_are_over(wait, state)
+
+
+def _steps_are_over(wait: Wait, state: RunState) -> bool:
     if wait.kind != "steps":
         return False
     over = [not (name in state.steps and state.steps[name].last.is_live) for name in wait.steps]
     return any(over) if wait.mode == "any" else all(over)
+
+
+def _researches_are_over(wait: Wait, state: RunState) -> bool:
+    live = {research.run for research in state.live_researches()}
+    return bool(wait.researches) and live.isdisjoint(wait.researches)
 
 
 def wake_up(state: RunState, added: ev.EventData | None = None) -> ev.StatusChanged | None:
@@ -21,7 +30,7 @@ def wake_up(state: RunState, added: ev.EventData | None = None) -> ev.StatusChan
     if isinstance(added, ev.MessageReceived) and state.status.is_parked:
         return ev.StatusChanged(source=state.status, target=Status.RUNNING, detail="a message came")
     if state.status is Status.WAITING and state.wait and is_satisfied(state.wait, state):
-        return ev.StatusChanged(source=state.status, target=Status.RUNNING, detail="the steps waited for are over")
+        return ev.StatusChanged(source=state.status, target=Status.RUNNING, detail="what it waited for is over")
     return None
 
 

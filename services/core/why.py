@@ -7,7 +7,7 @@ from typing import assert_never
 from services.core.attempts import AttemptRecord
 from services.core.durations import seconds_text
 from services.core.lifecycle import Reason, Status, ending
-from services.core.records import Attempt, RunState, Step
+from services.core.records import Attempt, RunState, Step, Wait
 from services.core.standing import standing_of
 
 
@@ -28,6 +28,7 @@ REASONS: Mapping[Reason, str] = {
     Reason.NONE: "no reason is on record",
     Reason.FINISHED: "the agent claimed that the goal is reached, and every claim held",
     Reason.WAITING_FOR_STEPS: "it waits for its steps",
+    Reason.WAITING_FOR_RESEARCH: "it waits for its researches",
     Reason.WAITING_FOR_MODEL: "it waits for the model",
     Reason.ASKED: "the agent asked something",
     Reason.ATTEMPTS_EXHAUSTED: "a step has failed too often",
@@ -35,6 +36,7 @@ REASONS: Mapping[Reason, str] = {
     Reason.INCOMPLETE: "the agent says that it is done, and it is not",
     Reason.STEP_INFRASTRUCTURE: "the platform lost its steps too often",
     Reason.CANCELLED_BY_USER: "somebody asked for its end",
+    Reason.PARENT_ENDED: "the run that it is a research of is over, or ending",
     Reason.DEADLINE: "its time was up",
     Reason.TURN_LIMIT: "it has used all its turns",
     Reason.TOKEN_LIMIT: "it has used all its tokens",
@@ -97,10 +99,15 @@ def _waiting(state: RunState, records: Mapping[str, AttemptRecord], now: float) 
         one_of = "one of " if many and wait.mode == "any" else ""
         here = f"Run {state.run} is parked and holds no worker: it waits for {one_of}{_listed(wait.steps)}."
         told = [_step_text(step, records, now) for step in live]
+        told += _researches_text(state, wait)
         over = "it is" if not many else "one of them is" if one_of else "they are"
         message = "when a message comes"
         rest = f"{message}, or in {seconds_text(wait.until - now)}" if wait.until else f"or {message}"
         return Why(_joined(here, told), f"{_nexts(live, records, now)}The run goes on when {over} over, {rest}.")
+    if wait is not None and wait.kind == "research":
+        here = f"Run {state.run} is parked and holds no worker: it waits for what it has others find out."
+        after = "The run goes on when they have reported or used up their limits, or when a message comes."
+        return Why(_joined(here, _researches_text(state, wait)), after)
     if wait is not None and wait.kind == "model":
         times = f" {state.model_failures} times in a row" if state.model_failures > 1 else ""
         here = f"Run {state.run} waits because {state.model} could not answer{times}{_detail(state)}."
@@ -122,12 +129,15 @@ def _needs_human(state: RunState, now: float) -> Why:
 def _cancelling(state: RunState, records: Mapping[str, AttemptRecord], now: float) -> Why:
     live = [step for step in state.steps.values() if step.last.is_live]
     here = f"Run {state.run} is being ended: {REASONS[state.reason]}{_detail(state)}."
+    researches = [research.run for research in state.live_researches()]
     told = [_step_text(step, records, now) for step in live]
     final = ending(state.reason)
     if live:
         have = "has" if len(live) == 1 else "have"
         names = _listed([step.name for step in live])
         return Why(_joined(here, told), f"It is {final} as soon as {names} {have} stopped.")
+    if researches:
+        return Why(here, f"It is {final} as soon as its researches have stopped: {', '.join(researches)}.")
     return Why(here, f"Nothing of it runs any more; a worker closes it as {final} within seconds.")
 
 
@@ -155,6 +165,16 @@ def _step_text(step: Step, records: Mapping[str, AttemptRecord], now: float) -> 
         text += f"; the platform lost the attempt before{cause}, and tries again by itself"
     if step.cancelling:
         text += "; it has been asked to stop"
+    return f"{text}."
+
+
+def _researches_text(state: RunState, wait: Wait) -> list[str]:
+    live = [research for research in state.live_researches() if research.run in wait.researches]
+    return [f"Research {one.run} is under way (cohort show {one.run}): {_sentence(one.title)}" for one in live]
+
+
+def _sentence(text: str) -> str:
+    text = " ".join(text.split()).rstrip(".")
     return f"{text}."
 
 

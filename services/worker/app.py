@@ -38,6 +38,7 @@ from services.worker.housekeeping import Housekeeper
 from services.worker.leases import LeaseKeeper
 from services.worker.model import Limits, LitellmModel, Model
 from services.worker.prices import Price
+from services.worker.research import Researches, ResearchTerms
 from services.worker.shells import Shell
 from services.worker.shells.local import LocalShell
 from services.worker.shells.sandbox import SandboxShell, SandboxTerms
@@ -56,7 +57,8 @@ def build_engine(settings: WorkerSettings, keeper: LeaseKeeper, store: RunStore,
     artifacts = ArtifactStore(settings.artifact_url)
     workspace, ledger = Workspace(artifacts), Ledger(store.client)
     pools = Pools.of(settings)
-    shell = _shell(settings, store, workspace, ledger, pools)
+    shell, hints = _shell(settings, store, workspace, ledger, pools), CeleryHints(app)
+    researches = Researches(store, hints, research_terms(settings))
     desk = Desk(
         workspace=workspace,
         artifacts=artifacts,
@@ -65,13 +67,14 @@ def build_engine(settings: WorkerSettings, keeper: LeaseKeeper, store: RunStore,
         ledger=ledger,
         shell=shell,
         pools=pools,
+        researches=researches,
         cost_line_dollars=settings.cost_line_dollars,
     )
     redactor = Redactor([settings.model_api_key.get_secret_value()])
     patience = (settings.model_max_tokens, settings.model_retry_seconds)
     turn = ModelTurn(model, TOOLS, ledger, workspace, redactor, *patience, pools)
     limits = Slice(settings.slice_turns, settings.slice_seconds)
-    return Engine(store, keeper, turn, Calls(TOOLS, desk, redactor), shell, CeleryHints(app), limits)
+    return Engine(store, keeper, turn, Calls(TOOLS, desk, redactor), shell, hints, researches, limits)
 
 
 def _shell(settings: WorkerSettings, store: RunStore, workspace: Workspace, ledger: Ledger, pools: Pools) -> Shell:
@@ -90,6 +93,16 @@ def sandbox_terms(settings: WorkerSettings) -> SandboxTerms:
         resources=Resources(
             image=settings.sandbox_image, cpu=settings.sandbox_cpu, memory=settings.sandbox_memory_bytes
         ),
+    )
+
+
+def research_terms(settings: WorkerSettings) -> ResearchTerms:
+    """What one research may use at most."""
+    return ResearchTerms(
+        turns=settings.research_turns,
+        minutes=settings.research_minutes,
+        tokens=settings.research_tokens,
+        dollars=settings.research_dollars,
     )
 
 

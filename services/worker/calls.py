@@ -15,17 +15,18 @@ from pydantic import ConfigDict, ValidationError
 from services.core import events as ev
 from services.core.errors import BadRequest, CohortError, Fenced, StoreUnavailable
 from services.core.faults import reach
-from services.core.lifecycle import Reason, Status, exit_code
-from services.core.records import FileRef, OpenCall, RunState, Wait
+from services.core.lifecycle import Reason, Status
+from services.core.records import OpenCall, RunState, Wait
 from services.core.redaction import Redactor
 from services.core.store import Draft, Talk
-from services.core.waiting import is_satisfied
 from services.core.workspace import Change
 from services.worker import conversation as conv
+from services.worker.moves import asking, closing, joined, parked
 from services.worker.session import Session
 from services.worker.shells import Interrupted
+from services.worker.tools import toolbox
 from services.worker.tools.ask import NOT_ASKED
-from services.worker.tools.tool import Call, Desk, Finished, Parameters, Park, Replay, Result, Tool
+from services.worker.tools.tool import Call, Desk, Intent, Parameters, Park, Replay, Result, Tool, Toolbox
 
 log = structlog.get_logger()
 
@@ -41,7 +42,7 @@ _UNKNOWN = (
 class Calls:
     """Answers calls. Shared by all runs of a worker process."""
 
-    tools: dict[str, Tool[Any]]
+    tools: Toolbox
     desk: Desk
     redactor: Redactor
 
@@ -51,33 +52,34 @@ class Calls:
         A checked `finish` ends the run. Raises `Fenced` when the lease is gone, `Interrupted` when a command was left
         running because the slice has to end.
         """
-        for group in groups(session.state.open_calls, self.tools):
+        for group in groups(session.state.open_calls, toolbox(self.tools, session.state)):
             if len(group) == 1:
                 parks = [self._one(session, group[0])]
             else:
                 with ThreadPoolExecutor(min(_AT_ONCE, len(group)), "tool") as pool:
                     parks = list(pool.map(lambda call: self._one(session, call), group))
-            wait = next((park.wait for park in parks if park is not None), None)
-            if wait is not None:
-                self._park(session, wait)
+            waits = [park.wait for park in parks if park is not None]
+            if waits:
+                self._park(session, joined(waits))
                 return
             if session.state.status is not Status.RUNNING:
                 return
 
     def _park(self, session: Session, wait: Wait) -> None:
         """Give the run back until `wait` is over; where that has happened meanwhile, the call is simply made again."""
-        session.write(lambda state: _parked(state, session.talk, wait), release=True)
+        session.write(lambda state: parked(state, session.talk, wait), release=True)
         reach("worker.parked")
 
     def _one(self, session: Session, open_call: OpenCall) -> Park | None:
-        tool = self.tools.get(open_call.tool) or _gone(open_call.tool)
+        tool = toolbox(self.tools, session.state).get(open_call.tool) or _gone(open_call.tool)
         call = Call(
             id=open_call.tool_call_id,
-            state=session.state,
+            state=self.desk.researches.with_steps(session.state),
             desk=self.desk,
             unread=conv.has_said(session.talk, session.state.turn),
             stop=lambda: session.must_stop,
             recall=lambda turn, index: conv.content_at(session.talk, turn, index),
+            has_met=lambda text: conv.has_met(session.talk, text, besides=tool.name),
         )
         outcome = self._outcome(session, tool, call, open_call)
         if isinstance(outcome, Park):
@@ -107,16 +109,13 @@ class Calls:
     def _outcome(self, session: Session, tool: Tool[Any], call: Call, open_call: OpenCall) -> Result | Park:
         try:
             arguments = tool.parameters.model_validate(conv.call_arguments(session.talk, call.id))
+            if tool.intent is not None:
+                call = self._intended(session, tool.intent, call, arguments)
             if tool.replay is Replay.UNSAFE:
                 if open_call.begun:
                     recovered = tool.recover(call, arguments) if tool.recover else None
                     return recovered or Result(_UNKNOWN, success=False)
-                if call.stop():
-                    raise Interrupted(f"{call.id} is left to the run's next holder, not begun")
-                begun = ev.ToolStateChange(tool_call_id=call.id, tool=tool.name, state="running")
-                if not session.write(lambda state: Draft((begun,)) if state.status is Status.RUNNING else None):
-                    raise Interrupted(f"the run is ending, so {call.id} is not begun")
-                reach("worker.tool_begun")
+                self._begin(session, tool, call)
             return tool.run(call, arguments)
         except ValidationError as error:
             return Result(f"error: {problems(error)}", success=False)
@@ -128,6 +127,28 @@ class Calls:
             # The edge of a tool: whatever it raises is the tool's error and not the run's end.
             log.exception("tool_raised", run=session.run, tool=tool.name, tool_call_id=call.id)
             return Result(f"error: the tool itself failed: {type(error).__name__}: {error}", success=False)
+
+    def _begin(self, session: Session, tool: Tool[Any], call: Call) -> None:
+        """Put on record that an unsafe call is started. Raises `Interrupted` where it had better not be."""
+        if call.stop():
+            raise Interrupted(f"{call.id} is left to the run's next holder, not begun")
+        begun = ev.ToolStateChange(tool_call_id=call.id, tool=tool.name, state="running")
+        if not session.write(lambda state: Draft((begun,)) if state.status is Status.RUNNING else None):
+            raise Interrupted(f"the run is ending, so {call.id} is not begun")
+        reach("worker.tool_begun")
+
+    def _intended(self, session: Session, intent: Intent[Any], call: Call, arguments: Parameters) -> Call:
+        """Put on record what the call will do; the call with the state after that."""
+
+        def decide(state: RunState) -> Draft | None:
+            if state.status is not Status.RUNNING:
+                raise Interrupted(f"the run is ending, so {call.id} is not begun")
+            events = intent(replace(call, state=state), arguments)
+            return Draft(events) if events else None
+
+        if session.write(decide):
+            reach("worker.tool_intended")
+        return replace(call, state=session.state)
 
     def _answered(self, state: RunState, tool: Tool[Any], open_call: OpenCall, result: Result) -> Draft | None:
         if all(call.tool_call_id != open_call.tool_call_id for call in state.open_calls):
@@ -181,22 +202,24 @@ def _possible(desk: Desk, snapshot: str, changes: Sequence[Change]) -> list[Chan
     return [change for change in changes if change.content is not None or change.path in there]
 
 
-def groups(calls: Sequence[OpenCall], tools: dict[str, Tool[Any]]) -> list[list[OpenCall]]:
-    """Calls in the order they are carried out: neighbours that may run at once stand together.
+def groups(calls: Sequence[OpenCall], tools: Toolbox) -> list[list[OpenCall]]:
+    """Calls in the order they are carried out: neighbours that may run at once, or wait at once, stand together.
 
     A `write` before a `bash` in the same reply has happened when the `bash` starts; two commands run side by side.
     """
     ordered: list[list[OpenCall]] = []
     for call in calls:
-        if ordered and _is_parallel(call, tools) and _is_parallel(ordered[-1][-1], tools):
+        if ordered and all(_go_together(tools.get(call.tool), tools.get(other.tool)) for other in ordered[-1]):
             ordered[-1].append(call)
         else:
             ordered.append([call])
     return ordered
 
 
-def _is_parallel(call: OpenCall, tools: dict[str, Tool[Any]]) -> bool:
-    return call.tool in tools and tools[call.tool].is_parallel
+def _go_together(one: Tool[Any] | None, other: Tool[Any] | None) -> bool:
+    if one is None or other is None:
+        return False
+    return (one.is_parallel and other.is_parallel) or (one.waits and other.waits)
 
 
 class _Anything(Parameters):
@@ -219,53 +242,3 @@ def problems(error: ValidationError) -> str:
     """What is wrong with a call's arguments, field by field."""
     found = [f"{'.'.join(map(str, one['loc'])) or 'arguments'}: {one['msg']}" for one in error.errors()[:10]]
     return "; ".join(found) + "; nothing was done"
-
-
-def closing(state: RunState, finished: Finished) -> list[ev.EventData]:
-    """The last events of a run that succeeded."""
-    return [
-        ev.StatusChanged(source=state.status, target=Status.SUCCEEDED, reason=Reason.FINISHED),
-        *last_events(Status.SUCCEEDED, Reason.FINISHED, finished.summary, finished.metrics, finished.artifacts, state),
-    ]
-
-
-def asking(state: RunState, reason: Reason, detail: str) -> list[ev.EventData]:
-    """The events by which a run stops until a person answers."""
-    return [
-        ev.StatusChanged(source=state.status, target=Status.NEEDS_HUMAN, reason=reason, detail=detail),
-        ev.Parked(wait=Wait(kind="message")),
-        ev.TurnComplete(history_size=state.turn, final_response=detail),
-    ]
-
-
-def last_events(
-    status: Status,
-    reason: Reason,
-    summary: str,
-    metrics: dict[str, float],
-    artifacts: Sequence[FileRef],
-    state: RunState,
-) -> list[ev.EventData]:
-    """What stands at the end of every run's log."""
-    code = exit_code(status, reason)
-    assert code is not None, "a final status has an exit code"
-    return [
-        ev.RunFinished(
-            status=status, reason=reason, exit_code=code, summary=summary, metrics=metrics, artifacts=list(artifacts)
-        ),
-        ev.TurnComplete(history_size=state.turn, final_response=summary or None),
-        ev.Shutdown(),
-    ]
-
-
-def _parked(state: RunState, talk: Sequence[Talk], wait: Wait) -> Draft | None:
-    """The move to waiting, unless what the run would wait for, or a message, has come meanwhile."""
-    if state.status is not Status.RUNNING or is_satisfied(wait, state) or conv.has_said(talk, state.turn):
-        return None
-    move = ev.StatusChanged(
-        source=state.status,
-        target=Status.WAITING,
-        reason=Reason.WAITING_FOR_STEPS,
-        detail="waits for " + ", ".join(wait.steps),
-    )
-    return Draft((move, ev.Parked(wait=wait)))

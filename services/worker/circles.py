@@ -62,6 +62,16 @@ class Circle:
             "Say what you have learnt, then try something else; if only a person can help, call `ask`."
         )
 
+    @property
+    def text_of_research(self) -> str:
+        """What a research is told, which can only read and report."""
+        if self.is_text:
+            return f"{self.what}: nothing happens that way. Call `report` with what you have found, or read on."
+        return (
+            f"You are going in circles: {self.what}, {self.times} times in a row. Doing it once more will not help. "
+            "Look elsewhere, or call `report` with what you have found and what is left open."
+        )
+
 
 @dataclass(frozen=True)
 class Turn:

@@ -75,13 +75,15 @@ def _pool_text(pool: Pool) -> str:
 
 
 def goal_text(state: RunState, files: Sequence[str]) -> str:
-    """The goal with its limits and inputs, as the first message."""
+    """The goal with its limits and inputs, as the first message; of a research its task, with the files it may read."""
     limits = state.limits
     bounds = [f"{limits.turns} turns", f"{limits.minutes:g} minutes"]
     bounds += [f"{limits.tokens} tokens"] if limits.tokens else []
     bounds += [f"${limits.dollars:g}"] if limits.dollars else []
     shown = "\n".join(f"- {path}" for path in files[:200]) or "- (none)"
     more = f"\n- … and {len(files) - 200} more" if len(files) > 200 else ""
+    if state.parent is not None:
+        return f"{state.goal}\n\nLimits: {', '.join(bounds)}.\nFiles:\n{shown}{more}"
     attempts = f"A step may fail {limits.attempts} times before a person is asked."
     needs = state.resources.text
     only = " No other pool may be used." if state.resources.pool else ""
@@ -167,6 +169,23 @@ def content_at(talk: Sequence[Talk], turn: int, index: int) -> str | None:
     """The text of the message at that place, None where there is none."""
     found = (str(entry.message.get("content") or "") for entry in talk if (entry.turn, entry.index) == (turn, index))
     return next(found, None)
+
+
+def has_met(talk: Sequence[Talk], text: str, besides: str) -> bool:
+    """A tool other than `besides` has shown that text, or was given it and had no error; in any case of letters."""
+    answers = {entry.message["tool_call_id"]: entry.message for entry in talk if entry.message["role"] == "tool"}
+    for call in (call for entry in talk for call in entry.message.get("tool_calls") or ()):
+        answer = str(answers.get(call["id"], {}).get("content") or "error: none yet")
+        if call["function"]["name"] == besides or answer.startswith("error: "):
+            continue
+        given = map(str, json.loads(call["function"]["arguments"]).values())
+        if _plain(text) in _plain(" ".join([*given, answer])):
+            return True
+    return False
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).casefold()
 
 
 def call_arguments(talk: Sequence[Talk], tool_call_id: str) -> dict[str, Any]:

@@ -71,6 +71,13 @@ class End:
 
 
 @dataclass(frozen=True)
+class EndResearches:
+    """Have the researches that are under way ended, and look again after so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Leave:
     """Nothing to do before something happens, or for so many seconds."""
 
@@ -82,16 +89,20 @@ class Yield:
     """Enough for one slice: let other runs have the slot."""
 
 
-Action = Begin | Resume | Settle | Answer | Ask | Nudge | AskHuman | WindUp | End | Leave | Yield
+Action = Begin | Resume | Settle | Answer | Ask | Nudge | AskHuman | WindUp | End | EndResearches | Leave | Yield
 
 _CANCEL_POLL_SECONDS = 2.0
 _QUESTION_CHARS = 2_000
 
 
-def next_action(state: RunState, talk: Sequence[Talk], now: float, strikes: int, slice_is_over: bool) -> Action:
-    """The one thing to do now. `now` is seconds since the epoch."""
+def next_action(
+    state: RunState, talk: Sequence[Talk], now: float, strikes: int, slice_is_over: bool, is_orphan: bool = False
+) -> Action:
+    """The one thing to do now. `now` is seconds since the epoch; `is_orphan`: a research whose parent is ending."""
     if state.status is Status.CANCELLING:
         return _ending(state)
+    if is_orphan:
+        return WindUp(Reason.PARENT_ENDED, "the run that wanted this research is over, or ending")
     if now >= state.ends_at:
         return WindUp(Reason.DEADLINE, "the run's time is up")
     if strikes >= POISON_STRIKES:
@@ -108,6 +119,8 @@ def next_action(state: RunState, talk: Sequence[Talk], now: float, strikes: int,
 def _ending(state: RunState) -> Action:
     if state.model_call is not None:
         return Settle()
+    if state.live_researches():
+        return EndResearches(_CANCEL_POLL_SECONDS)
     return Leave(_CANCEL_POLL_SECONDS) if state.live_attempts() else End()
 
 
@@ -125,17 +138,22 @@ def _running(state: RunState, talk: Sequence[Talk], now: float, slice_is_over: b
         return AskHuman(Reason.ATTEMPTS_EXHAUSTED, detail)
     circle = circle_of(state, talk)
     if circle is not None and must_stop(circle, talk):
-        return _stopped(circle, talk)
+        return _stopped(state, circle, talk)
     if circle is not None and must_nudge(circle, talk):
-        return Nudge(circle.text)
+        return Nudge(circle.text if state.parent is None else circle.text_of_research)
     if state.wait is not None and state.wait.kind == "model" and state.wait.until and now < state.wait.until:
         # A message woke the run before the time at which the provider may be asked again.
         return Leave(state.wait.until - now)
     return Yield() if slice_is_over else Ask()
 
 
-def _stopped(circle: Circle, talk: Sequence[Talk]) -> AskHuman:
-    """The end of a circle: a person is told what repeats and what was tried, or what the agent says all the time."""
+def _stopped(state: RunState, circle: Circle, talk: Sequence[Talk]) -> AskHuman | WindUp:
+    """The end of a circle: a person is told what repeats and what was tried, or what the agent says all the time.
+
+    A research has nobody to ask: it ends, and its parent goes on without it.
+    """
+    if state.parent is not None:
+        return WindUp(Reason.IN_CIRCLES, f"it goes in circles: {circle.what}, {circle.times} times in a row")
     if circle.is_text:
         said = last_word(talk)
         text = str(said["content"] or "") if said else ""
@@ -151,8 +169,8 @@ def limit_reached(state: RunState) -> WindUp | None:
     limits, spend = state.limits, state.spend
     if state.turn >= limits.turns and not state.model_failures:
         return WindUp(Reason.TURN_LIMIT, f"all {limits.turns} turns are used")
-    if limits.tokens is not None and spend.tokens >= limits.tokens:
-        return WindUp(Reason.TOKEN_LIMIT, f"{spend.tokens} of {limits.tokens} tokens are used")
+    if limits.tokens is not None and spend.tokens + state.held_tokens >= limits.tokens:
+        return WindUp(Reason.TOKEN_LIMIT, f"{spend.tokens + state.held_tokens} of {limits.tokens} tokens are used")
     if limits.dollars is not None and spend.microdollars >= limits.dollars * MICRODOLLARS:
         return WindUp(Reason.DOLLAR_LIMIT, f"${spend.microdollars / MICRODOLLARS:.4f} of ${limits.dollars:g} are spent")
     return None

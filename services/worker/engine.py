@@ -21,13 +21,16 @@ from services.core.lifecycle import Reason, Status, ending
 from services.core.records import RunState
 from services.core.store import Draft, Refused, RunStore, Talk
 from services.worker import decisions as do
-from services.worker.calls import Calls, asking, last_events
+from services.worker.calls import Calls
 from services.worker.conversation import NUDGE, has_said, has_unread, user_message
 from services.worker.housekeeping import clear_if_over
 from services.worker.leases import LeaseKeeper
+from services.worker.moves import asking, last_events
+from services.worker.research import Researches
 from services.worker.session import Session
 from services.worker.settling import settle_leftovers
 from services.worker.shells import Interrupted, Shell
+from services.worker.tools import toolbox
 from services.worker.turn import ModelTurn
 
 log = structlog.get_logger()
@@ -57,6 +60,7 @@ class Engine:
     calls: Calls
     shell: Shell
     hints: Hints
+    researches: Researches
     slice: Slice
     draining: threading.Event = field(default_factory=threading.Event)
 
@@ -71,6 +75,7 @@ class Engine:
             if held.lease.is_inherited:
                 settle_leftovers(self.turn.ledger, self.store, session.state)
             self._work_while_it_can(session, held.lease.strikes)
+            self.researches.tell(session.state)
             return session.state.status
         except (Fenced, RunNotFound) as error:
             log.warning("slice_fenced", run=run, error=str(error))
@@ -111,7 +116,8 @@ class Engine:
             )
             # Who slept through the lease must not even reserve money.
             session.held.check()
-            action = do.next_action(session.state, session.talk, time.time(), strikes, is_over)
+            is_orphan = self.researches.is_orphan(session.state)
+            action = do.next_action(session.state, session.talk, time.time(), strikes, is_over, is_orphan)
             if self._carry_out(session, action):
                 return
             strikes = 0
@@ -127,7 +133,7 @@ class Engine:
             case do.Ask():
                 self._wind_up(session, self.turn.ask(session))
                 return self._is_parked_or_over(session)
-            case do.AskHuman() | do.End() | do.Leave() | do.Yield():
+            case do.AskHuman() | do.End() | do.EndResearches() | do.Leave() | do.Yield():
                 return self._leave(session, action)
             case _:
                 assert_never(action)
@@ -145,12 +151,15 @@ class Engine:
             case do.Nudge():
                 session.write(lambda state: _nudged(state, session.talk, action))
 
-    def _leave(self, session: Session, action: do.AskHuman | do.End | do.Leave | do.Yield) -> bool:
+    def _leave(self, session: Session, action: do.AskHuman | do.End | do.EndResearches | do.Leave | do.Yield) -> bool:
         match action:
             case do.AskHuman():
                 return session.write(lambda state: _asking(state, session.talk, action), release=True)
             case do.End():
                 self._end(session)
+            case do.EndResearches():
+                self.researches.end(session.state)
+                session.write(lambda _: Draft(()), release=True, wake_in=action.seconds)
             case do.Leave():
                 session.write(lambda _: Draft(()), release=True, wake_in=action.seconds)
             case do.Yield():
@@ -182,7 +191,7 @@ class Engine:
         if state.status is not Status.QUEUED:
             return None
         move = ev.StatusChanged(source=Status.QUEUED, target=Status.RUNNING)
-        return Draft((move, ev.Ready(tool_count=len(self.calls.tools)), ev.Processing()))
+        return Draft((move, ev.Ready(tool_count=len(toolbox(self.calls.tools, state))), ev.Processing()))
 
     def _end(self, session: Session) -> None:
         self.shell.close(session.run)

@@ -4,12 +4,8 @@ The request is on record before it is sent and its outcome after, so a crash bet
 repeated once knowingly, never silently.
 """
 
-import json
-import re
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from importlib.resources import files
 from random import random
 from typing import Any
@@ -20,11 +16,11 @@ from services.core import events as ev
 from services.core.errors import BudgetSpent
 from services.core.faults import reach
 from services.core.ledger import Ledger
-from services.core.lifecycle import Reason, Status
+from services.core.lifecycle import Reason
 from services.core.pools import Pools
-from services.core.records import MICRODOLLARS, RunState, Wait
+from services.core.records import MICRODOLLARS, RunState
 from services.core.redaction import Redactor
-from services.core.store import Draft, Talk
+from services.core.store import Draft
 from services.core.workspace import Workspace
 from services.worker import conversation as conv
 from services.worker.chunks import Chunks
@@ -32,27 +28,21 @@ from services.worker.context.brief import brief
 from services.worker.context.tokens import tokens_of
 from services.worker.context.view import Parts, View, budget_of, fit
 from services.worker.decisions import WindUp
+from services.worker.drafts import failure_draft, reply_draft, request_draft
 from services.worker.failures import Failure, ModelFailed
-from services.worker.mending import Mend, mend_of
+from services.worker.mending import mend_of
 from services.worker.model import Message, Model
 from services.worker.prices import FREE, estimate_tokens
-from services.worker.reply import RawCall, Reply
 from services.worker.retry import GiveUp, after_failure
 from services.worker.session import Session
-from services.worker.tools.tool import Tool
+from services.worker.tools import toolbox
+from services.worker.tools.tool import Toolbox
 
 log = structlog.get_logger()
-
-_CUT = (
-    "Your reply was cut off at the length limit, so its tool calls were not carried out. "
-    "Make it shorter: write long files in several parts."
-)
-_CUT_TEXT = "Your reply was cut off at the length limit. Go on with a shorter one."
 
 
 # A provider that refused did no work; one that was cut off in the middle may have done all of it.
 _UNCERTAIN = frozenset({Failure.CONNECTION, Failure.TIMEOUT, Failure.INTERRUPTED})
-_NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
 
 @dataclass(frozen=True)
@@ -60,7 +50,7 @@ class ModelTurn:
     """Takes turns. Shared by all runs of a worker process."""
 
     model: Model
-    tools: dict[str, Tool[Any]]
+    tools: Toolbox
     ledger: Ledger
     workspace: Workspace
     redactor: Redactor
@@ -74,10 +64,11 @@ class ModelTurn:
         After a failure that can pass, the run is parked and the lease released; the caller sees the status.
         """
         seen, spend = len(session.talk), session.state.spend
-        view = self._view(session)
+        box = toolbox(self.tools, session.state, is_last_turn=is_last_turn(session.state))
+        view = self._view(session, box)
         if isinstance(view, WindUp):
             return view
-        reserved = self._reservation(session.state, view.messages)
+        reserved = self._reservation(session.state, view.messages, box)
         if isinstance(reserved, WindUp):
             return reserved
         call = f"{session.run}-c{session.state.spend.calls + 1}"
@@ -91,13 +82,13 @@ class ModelTurn:
             # What was said since would stand before a reply that never saw it, and what was spent since is not counted.
             if len(session.talk) != seen or state.spend != spend:
                 return None
-            return _request(state, call, reserved, view, session.talk)
+            return request_draft(state, call, reserved, view, session.talk)
 
         if not session.write(request):
             self.ledger.settle(session.state.tenant, f"model:{call}", 0)
             return None
         reach("worker.model_requested")
-        return self._carry_out(session, call, view.messages)
+        return self._carry_out(session, call, view.messages, box)
 
     def settle_unknown(self, session: Session) -> WindUp | None:
         """Record a call whose worker died: outcome unknown, charged at its reservation. Returns the end it led to."""
@@ -118,17 +109,19 @@ class ModelTurn:
         verdict = after_failure(Failure.UNKNOWN_OUTCOME, failures, None, self.retry_seconds, 0.0)
         return WindUp(verdict.reason, failed.detail) if isinstance(verdict, GiveUp) else None
 
-    def _view(self, session: Session) -> View | WindUp:
+    def _view(self, session: Session, box: Toolbox) -> View | WindUp:
         """What the model is shown, cut to its window."""
         state, talk = session.state, conv.ordered(session.talk)
         paths = [entry.path for entry in self.workspace.list(state.input_snapshot)]
-        system = files("services.worker.prompts").joinpath("system.md").read_text()
-        choices = conv.choices_text(self.pools, state.tenant)
+        is_research = state.parent is not None
+        prompt = "research.md" if is_research else "system.md"
+        system = files("services.worker.prompts").joinpath(prompt).read_text()
+        choices = "" if is_research else conv.choices_text(self.pools, state.tenant)
         opening = conv.opening(f"{system}\n{choices}" if choices else system, state, paths)
         told = brief(state, talk, (), time.time()) if conv.has_replied(talk) else ""
         window = self.model.window(state.model)
         budget = budget_of(window, self.max_tokens, state.window)
-        view = fit(Parts(opening, talk, told, tokens_of(self._schemas())), state.window.cuts, budget)
+        view = fit(Parts(opening, talk, told, tokens_of(_schemas(box))), state.window.cuts, budget)
         if view is not None:
             return view
         return WindUp(
@@ -137,13 +130,15 @@ class ModelTurn:
             "with a larger window, or put what is long in the goal into input files",
         )
 
-    def _reservation(self, state: RunState, messages: list[Message]) -> int | WindUp:
+    def _reservation(self, state: RunState, messages: list[Message], box: Toolbox) -> int | WindUp:
         price = self.model.price(state.model)
         cap = state.limits.dollars
         if price is None and (cap is not None or self.ledger.is_capped(state.tenant)):
             detail = f"nobody knows the price of {state.model}; set COHORT_PRICE_PROMPT and COHORT_PRICE_COMPLETION"
             return WindUp(Reason.MODEL_REFUSED, detail)
-        prompt = estimate_tokens(messages, self._schemas())
+        prompt = estimate_tokens(messages, _schemas(box))
+        if exceeded := _tokens_exceeded(state, prompt + self.max_tokens):
+            return exceeded
         reserved = (price or FREE).most_microdollars(prompt, self.max_tokens)
         used = state.spend.microdollars + state.spend.reserved_microdollars
         if cap is not None and used + reserved > cap * MICRODOLLARS:
@@ -152,16 +147,13 @@ class ModelTurn:
             return WindUp(Reason.DOLLAR_LIMIT, detail)
         return reserved
 
-    def _schemas(self) -> list[dict[str, Any]]:
-        return [tool.schema for tool in self.tools.values()]
-
-    def _carry_out(self, session: Session, call: str, messages: list[Message]) -> WindUp | None:
+    def _carry_out(self, session: Session, call: str, messages: list[Message], box: Toolbox) -> WindUp | None:
         chunks = Chunks(session)
         try:
             reply = self.model.ask(
                 session.state.model,
                 messages,
-                self._schemas(),
+                _schemas(box),
                 chunks.add,
                 lambda: session.is_to_end,
                 session.state.effort,
@@ -173,7 +165,7 @@ class ModelTurn:
         reach("worker.model_replied")
         price = self.model.price(session.state.model) or FREE
         cost = price.microdollars(reply.usage)
-        session.write(lambda state: reply_draft(state, call, reply, cost, self.tools))
+        session.write(lambda state: reply_draft(state, call, reply, cost, box))
         reach("worker.reply_recorded")
         self.ledger.settle(session.state.tenant, f"model:{call}", cost)
         reach("worker.settled")
@@ -201,84 +193,24 @@ class ModelTurn:
         )
         log.warning("model_call_failed", run=state.run, call=call, failure=failure.kind, retry_in_seconds=seconds)
         parks = seconds is not None and failure.kind is not Failure.INTERRUPTED and mend is None
-        session.write(lambda now: _failure_draft(now, failed, seconds if parks else None, mend), release=parks)
+        session.write(lambda now: failure_draft(now, failed, seconds if parks else None, mend), release=parks)
         reach("worker.failure_recorded")
         self.ledger.settle(state.tenant, f"model:{call}", cost)
         return WindUp(verdict.reason, failed.detail) if isinstance(verdict, GiveUp) and mend is None else None
 
 
-def _request(state: RunState, call: str, reserved: int, view: View, talk: Sequence[Talk]) -> Draft | None:
-    if state.status is not Status.RUNNING:
+def is_last_turn(state: RunState) -> bool:
+    """Whether no turn is left after the one that the run takes next."""
+    return state.turn + (not state.model_failures) >= state.limits.turns
+
+
+def _schemas(box: Toolbox) -> list[dict[str, Any]]:
+    return [tool.schema for tool in box.values()]
+
+
+def _tokens_exceeded(state: RunState, needed: int) -> WindUp | None:
+    """A research may not pass its tokens, not even with its last call: they are its parent's, and held for it."""
+    limit, used = state.limits.tokens, state.spend.tokens
+    if state.parent is None or limit is None or used + needed <= limit:
         return None
-    request = ev.LlmRequest(
-        call=call,
-        model=state.model,
-        reserved_microdollars=reserved,
-        messages=len(view.messages),
-        prompt_sha256=sha256(json.dumps(view.messages, sort_keys=True).encode()).hexdigest(),
-        estimated_tokens=view.tokens,
-    )
-    compacted = ev.Compacted(old_tokens=view.whole_tokens, new_tokens=view.tokens, cuts=view.cuts)
-    # What a person said since the last reply is taken up now.
-    taken_up = (ev.Processing(),) if conv.has_unread(talk) else ()
-    return Draft((*taken_up, *([compacted] if view.cuts != state.window.cuts else []), request))
-
-
-def _failure_draft(state: RunState, failed: ev.LlmFailed, seconds: float | None, mend: Mend | None) -> Draft:
-    if seconds is None or state.status is not Status.RUNNING:
-        return Draft((failed, mend) if mend else (failed,))
-    wait = Wait(kind="model", until=time.time() + seconds)
-    move = ev.StatusChanged(
-        source=state.status, target=Status.WAITING, reason=Reason.WAITING_FOR_MODEL, detail=failed.failure
-    )
-    return Draft((failed, move, ev.Parked(wait=wait)))
-
-
-def reply_draft(state: RunState, call: str, reply: Reply, cost: int, tools: dict[str, Tool[Any]]) -> Draft:
-    """Everything a reply leads to, in one append: its cost, its text, its calls, and answers to impossible calls."""
-    is_cut = reply.finish_reason == "length"
-    calls = () if is_cut else _named(reply.calls, state.turn)
-    done = ev.LlmCall(
-        call=call,
-        model=state.model,
-        latency_ms=reply.latency_ms,
-        finish_reason=reply.finish_reason,
-        cost_usd=cost / MICRODOLLARS,
-        prompt_tokens=reply.usage.prompt,
-        completion_tokens=reply.usage.completion,
-        total_tokens=reply.usage.prompt + reply.usage.completion,
-        cache_read_tokens=reply.usage.cached,
-        cache_creation_tokens=reply.usage.written,
-        first_token_ms=reply.first_token_ms,
-    )
-    intents = [ev.ToolCall(tool=raw.name, arguments=conv.arguments_of(raw) or {}, tool_call_id=raw.id) for raw in calls]
-    talk = [Talk(state.turn, conv.REPLY, conv.reply_message(reply.text, calls))]
-    if is_cut:
-        talk.append(Talk(state.turn, conv.NOTE, conv.user_message(_CUT if reply.calls else _CUT_TEXT)))
-    refusals: list[ev.EventData] = []
-    for index, raw in enumerate(calls):
-        if problem := _problem(raw, tools):
-            refusals.append(ev.ToolOutput(tool=raw.name, tool_call_id=raw.id, output=problem, success=False))
-            talk.append(Talk(state.turn, index, conv.tool_message(raw.id, problem)))
-    return Draft((done, ev.AssistantStreamEnd(), *intents, *refusals), tuple(talk))
-
-
-def _named(calls: tuple[RawCall, ...], turn: int) -> tuple[RawCall, ...]:
-    """The calls with ids that are unique within the run and safe as file names, whatever the provider sent.
-
-    A name is cut down to what providers accept in a history; what was no tool's name before is none afterwards.
-    """
-    return tuple(
-        RawCall(f"call_{turn}_{index}", _NO_NAME.sub("_", raw.name)[:64] or "_", raw.arguments)
-        for index, raw in enumerate(calls)
-    )
-
-
-def _problem(raw: RawCall, tools: dict[str, Tool[Any]]) -> str:
-    """Why a call cannot even be tried; empty when it can."""
-    if raw.name not in tools:
-        return f"error: there is no tool {raw.name!r}; the tools are: {', '.join(tools)}"
-    if conv.arguments_of(raw) is None:
-        start = raw.arguments[:200]
-        return f"error: the arguments are no JSON object, so nothing was done; they begin: {start}"
-    return ""
+    return WindUp(Reason.TOKEN_LIMIT, f"{used} of {limit} tokens are used, and the next call could use {needed}")

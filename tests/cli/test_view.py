@@ -275,6 +275,22 @@ TABLE: list[tuple[str, list[Item | ev.EventData], list[str]]] = [
             "  ask for 6Gi",
         ],
     ),
+    (
+        "a research begins and ends",
+        [
+            ev.ToolLog(tool="research", log="Starting research sub-agent...", agent_id="r1", label="it"),
+            ev.ResearchStarted(research="r1", tool_call_id="c1", title="Look\x1b[31m into it", limits=Limits()),
+            ev.ResearchFinished(
+                research="r1",
+                status=Status.SUCCEEDED,
+                turns=3,
+                cost_usd=0.25,
+                prompt_tokens=9_000,
+                completion_tokens=50,
+            ),
+        ],
+        ["◇ research r1 begins: Look into it", "◇ research r1 succeeded (3 turns, 9,050 tokens, $0.2500)"],
+    ),
     ("events that only serve programs are not shown", [ev.Ready(tool_count=3), ev.Shutdown()], []),
 ]
 

@@ -24,6 +24,7 @@ from services.core.sandboxes import SANDBOX, SandboxStore
 from services.core.store import RunStore
 from services.core.workspace import Workspace
 from services.worker.controller.attempts import Reconciler, Terms
+from services.worker.research import Researches
 from services.worker.shells import OutcomeUnknown
 from services.worker.shells.sandbox import SandboxShell, SandboxTerms
 from services.worker.tools.tool import Desk, Park, Result
@@ -81,7 +82,7 @@ def bench(
     sandboxes = SandboxStore(client, keys, Payloads(artifacts))
     small = Resources(cpu=0.2, memory=256 << 20)
     shell = SandboxShell(store, sandboxes, ledger, artifacts, POOLS, SandboxTerms(900, 3600, small))
-    desk = Desk(Workspace(artifacts), artifacts, attempts, logs, ledger, shell, POOLS)
+    desk = Desk(Workspace(artifacts), artifacts, attempts, logs, ledger, shell, POOLS, Researches(store, Told()))  # type: ignore[arg-type]
     with Rounds(Reconciler(store, attempts, logs, ledger, world.executor, Told(), terms)):  # type: ignore[arg-type]
         yield Bench(desk, store)
     server.stop()

@@ -55,6 +55,29 @@ def finished(
     )
 
 
+def research_started(research: str = "r-child", reserved: int = 0, tokens: int = 1_000) -> ev.ResearchStarted:
+    return ev.ResearchStarted(
+        research=research,
+        tool_call_id="a",
+        title="Look into it.",
+        limits=Limits(turns=20, minutes=30, tokens=tokens),
+        reserved_microdollars=reserved,
+    )
+
+
+def research_finished(research: str = "r-child", cost_usd: float = 0.0) -> ev.ResearchFinished:
+    return ev.ResearchFinished(
+        research=research,
+        status=Status.SUCCEEDED,
+        reason=Reason.FINISHED,
+        turns=3,
+        cost_usd=cost_usd,
+        prompt_tokens=90,
+        completion_tokens=10,
+        cache_read_tokens=50,
+    )
+
+
 def message(text: str = "go on", message_id: str = "1") -> ev.MessageReceived:
     return ev.MessageReceived(message_id=message_id, content=text, author="somebody")
 

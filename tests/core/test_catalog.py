@@ -6,6 +6,7 @@ from services.core.errors import BadRequest
 from services.core.keys import Keys
 from services.core.lifecycle import Status
 from services.core.redis import Client
+from services.core.research import Parent
 from services.core.store import Draft, RunStore
 from tests.core.submitted import accept_run
 
@@ -103,3 +104,18 @@ def test_a_run_that_was_removed_is_passed_over(catalog: Catalog, store: RunStore
     gone, left = accept_run(store), accept_run(store)
     client.delete(keys.run(gone))
     assert pages(catalog) == [[left]]
+
+
+def test_a_research_stands_in_no_listing_of_goals(catalog: Catalog, store: RunStore) -> None:
+    run = accept_run(store)
+    research = accept_run(store, parent=Parent(run=run, tool_call_id="call_1_0"))
+    cancel(store, research)
+
+    assert pages(catalog) == [[run]]
+    assert pages(catalog, status=Status.CANCELLING) == [[]]
+    tag = store.keys.tag(research)
+    listed = [
+        store.client.zscore(store.keys.researches(tag, "acme", status), research) for status in ("", "cancelling")
+    ]
+    assert all(listed)
+    assert store.client.zscore(store.keys.researches(tag, "acme", "queued"), research) is None

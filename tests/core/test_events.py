@@ -12,7 +12,19 @@ from services.core.lifecycle import Status
 from services.core.records import Diagnosis, Stage
 from services.core.resources import Resources
 from services.core.taxonomy import Failure, Owner
-from tests.core.examples import RUN, accepted, finished, llm_call, message, moved, parked, submitted, tool_output
+from tests.core.examples import (
+    RUN,
+    accepted,
+    finished,
+    llm_call,
+    message,
+    moved,
+    parked,
+    research_finished,
+    research_started,
+    submitted,
+    tool_output,
+)
 
 DIAGNOSIS = Diagnosis(
     failure=Failure.STOPPED,
@@ -88,6 +100,9 @@ def test_a_turn_without_a_last_word_says_so() -> None:
         llm_call("1"),
         parked("a", mode="any", until=4.5),
         tool_output("a"),
+        accepted(parent={"run": RUN, "tool_call_id": "a"}),
+        research_started(reserved=5),
+        research_finished(cost_usd=0.5),
         ev.Shutdown(),
         ev.TurnComplete(history_size=3, final_response=None),
     ],

@@ -21,6 +21,8 @@ from tests.core.examples import (
     moved,
     numbered,
     parked,
+    research_finished,
+    research_started,
     running,
     state_after,
     submitted,
@@ -228,3 +230,18 @@ def test_an_attempt_stands_where_its_last_progress_says_until_it_is_over() -> No
 
     last = running(submitted("train"), progress, finished("train")).steps["train"].last
     assert (last.stage, last.detail) == (None, "")
+
+
+def test_a_research_holds_its_limits_of_its_parent_until_it_is_over() -> None:
+    live = running(llm_call("1", cost_usd=0.1), research_started("r1", reserved=600_000), research_started("r2"))
+
+    assert [research.run for research in live.live_researches()] == ["r1", "r2"]
+    assert (live.spend.holds, live.held_tokens) == ({"r1": 600_000}, 2_000)
+
+    over = fold_all(live, numbered(research_finished("r1", cost_usd=0.25), after=live.seq))
+    research = over.researches["r1"]
+    assert (research.status, research.turns, research.tokens, research.cost_usd) == (Status.SUCCEEDED, 3, 100, 0.25)
+    assert (over.spend.holds, over.held_tokens) == ({}, 1_000)
+    assert (over.spend.microdollars, over.spend.tokens, over.spend.cached_tokens) == (350_000, 115, 50)
+    # The calls are those of the run itself: the next one is named after them.
+    assert over.spend.calls == 1

@@ -9,7 +9,18 @@ from services.core import events as ev
 from services.core.lifecycle import Status
 from services.core.records import RunState, Wait
 from services.core.waiting import is_satisfied, wake_delay, wake_up
-from tests.core.examples import CREATED, finished, message, moved, parked, running, state_after, submitted
+from tests.core.examples import (
+    CREATED,
+    finished,
+    message,
+    moved,
+    parked,
+    research_finished,
+    research_started,
+    running,
+    state_after,
+    submitted,
+)
 
 R, W, H, C = Status.RUNNING, Status.WAITING, Status.NEEDS_HUMAN, Status.CANCELLING
 NOW = CREATED + 100
@@ -35,6 +46,29 @@ def test_a_wait_for_steps_ends_when_all_or_any_of_them_are_over(
     log: tuple[ev.EventData, ...], mode: Literal["any", "all"], satisfied: bool
 ) -> None:
     assert is_satisfied(Wait(kind="steps", steps=("a", "b"), mode=mode), running(*log)) is satisfied
+
+
+BOTH = Wait(kind="steps", steps=("a",), researches=("r1", "r2"))
+RESEARCHES = Wait(kind="research", researches=("r1", "r2"))
+
+
+@pytest.mark.parametrize(
+    ("log", "wait", "satisfied"),
+    [
+        ((), RESEARCHES, False),
+        ((research_finished("r1"),), RESEARCHES, False),
+        ((research_finished("r1"), research_finished("r2")), RESEARCHES, True),
+        ((finished("a"),), RESEARCHES, False),
+        ((), BOTH, False),
+        ((research_finished("r1"), research_finished("r2")), BOTH, True),
+        ((finished("a"),), BOTH, True),
+    ],
+)
+def test_a_wait_ends_with_all_researches_or_with_the_steps_beside_them(
+    log: tuple[ev.EventData, ...], wait: Wait, satisfied: bool
+) -> None:
+    begun = (submitted("a"), research_started("r1"), research_started("r2"))
+    assert is_satisfied(wait, running(*begun, *log)) is satisfied
 
 
 @pytest.mark.parametrize("kind", ["model", "message"])

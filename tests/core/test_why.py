@@ -17,6 +17,8 @@ from tests.core.examples import (
     llm_request,
     moved,
     parked,
+    research_finished,
+    research_started,
     running,
     state_after,
     submitted,
@@ -172,6 +174,31 @@ def test_a_run_that_is_being_ended_says_what_is_left() -> None:
 
     assert "It is over_limit as soon as step train has stopped." in explained(ending)
     assert "a worker closes it as cancelled" in explained(running(moved(R, C, Reason.CANCELLED_BY_USER)))
+
+
+def test_a_run_that_waits_for_researches_tells_what_they_are_to_find_out() -> None:
+    wait = ev.Parked(wait=Wait(kind="research", researches=("r1", "r2")))
+    begun = (research_started("r1"), research_started("r2"), research_finished("r2"))
+
+    text = explained(running(*begun, moved(R, W, Reason.WAITING_FOR_RESEARCH), wait))
+
+    assert "it waits for what it has others find out. Research r1 is under way (cohort show r1): Look into it. " in text
+    assert "r2" not in text
+
+
+def test_a_run_that_waits_for_steps_tells_of_the_researches_beside_them() -> None:
+    wait = ev.Parked(wait=Wait(kind="steps", steps=("train",), researches=("r1",)))
+
+    text = explained(running(submitted("train"), research_started("r1"), moved(R, W), wait))
+
+    assert "it waits for step train." in text
+    assert "Research r1 is under way (cohort show r1): Look into it." in text
+
+
+def test_a_run_that_is_being_ended_names_the_researches_that_have_to_stop() -> None:
+    text = explained(running(research_started("r1"), moved(R, C, Reason.CANCELLED_BY_USER)))
+
+    assert text.endswith("It is cancelled as soon as its researches have stopped: r1.")
 
 
 @pytest.mark.parametrize("status", sorted(FINAL))

@@ -98,9 +98,9 @@ def attempts_follow_one_another(events: Sequence[ev.Event]) -> None:
 def spend_is_the_journals_sum(fleet: Fleet, state: RunState, events: Sequence[ev.Event]) -> None:
     """The run's spend is the sum of its events, the tenant's account says the same, and nothing is held any more.
 
-    Every run of the crash tests has a tenant of its own.
+    What its researches have used is part of it. Every run of the crash tests has a tenant of its own.
     """
-    paid = (ev.LlmCall, ev.LlmFailed, ev.AttemptFinished)
+    paid = (ev.LlmCall, ev.LlmFailed, ev.AttemptFinished, ev.ResearchFinished)
     total = sum(round(event.data.cost_usd * MICRODOLLARS) for event in events if isinstance(event.data, paid))
     assert state.spend.microdollars == total, f"the run says {state.spend.microdollars}, its events {total}"
     assert not state.spend.holds, f"the run still holds {state.spend.holds}"

@@ -9,7 +9,7 @@ from types import ModuleType
 from services.core import events as ev
 from services.core.keys import new_run_id
 from services.core.lifecycle import Status
-from services.core.records import Attempt, Limits, RunState
+from services.core.records import MICRODOLLARS, Attempt, Limits, RunState
 from services.core.workspace import EMPTY
 from tests.crash import invariants
 from tests.crash.fleet import Fleet
@@ -124,11 +124,12 @@ def events_of(fleet: Fleet, run: str) -> list[ev.EventData]:
 
 
 def ended(fleet: Fleet, *runs: str) -> Callable[[], bool]:
-    """The condition that all of `runs` are over and archived, and nothing works for them any more."""
+    """The condition that all of `runs` and their researches are over and archived, and nothing works for them."""
 
     def is_so() -> bool:
         states = [fleet.store.state(run) for run in runs]
-        if not all(state.status.is_final for state in states) or set(runs) & set(fleet.store.ended()):
+        family = {*runs, *(research for state in states for research in state.researches)}
+        if not all(state.status.is_final for state in states) or family & set(fleet.store.ended()):
             return False
         if any(left_over(fleet, state) for state in states):
             return False
@@ -149,6 +150,7 @@ def went_well(fleet: Fleet, *runs: str) -> None:
     for run in runs:
         state = fleet.store.state(run)
         assert state.status is Status.SUCCEEDED, f"{state.status}: {state.reason} {state.detail}"
+        researches_reported(fleet, state)
         notes_were_made_once(fleet, run)
         for step in state.steps.values():
             programs_ran_once(fleet, state)
@@ -167,6 +169,18 @@ def was_cancelled(fleet: Fleet, *runs: str) -> None:
             for attempt in step.attempts:
                 log_is_the_programs(fleet, attempt)
     invariants.hold(fleet, *runs)
+
+
+def researches_reported(fleet: Fleet, state: RunState) -> None:
+    """Each call of `research` made one run, which its parent paid for and whose report it heard."""
+    calls = [event for event in events_of(fleet, state.run) if isinstance(event, ev.ToolCall)]
+    wanted = [call for call in calls if call.tool == "research"]
+    assert len(state.researches) == len(wanted), f"{len(wanted)} calls made {list(state.researches)}"
+    for known in state.researches.values():
+        research = fleet.store.state(known.run)
+        assert (research.status, known.status) == (Status.SUCCEEDED, Status.SUCCEEDED), f"{research.reason}"
+        assert round(known.cost_usd * MICRODOLLARS) == research.spend.microdollars > 0
+        assert not research.spend.holds
 
 
 def notes_were_made_once(fleet: Fleet, run: str) -> None:

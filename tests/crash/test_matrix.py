@@ -35,7 +35,11 @@ TABLE: dict[Scenario, dict[str, list[str]]] = {
             "worker.command_placed",
             "worker.command_started",
             *(f"worker.tool_done.{name}" for name in TOOLS if name not in {"cancel_step", "ask"}),
+            "worker.tool_done.report",
             "worker.tool_recorded",
+            "worker.tool_intended",
+            "worker.research_made",
+            "worker.research_told",
             "worker.parked",
         ],
         "controller": [
@@ -49,6 +53,7 @@ TABLE: dict[Scenario, dict[str, list[str]]] = {
             "controller.settled",
             "controller.forgotten",
             "controller.log_compacted",
+            "controller.research_told",
             "controller.archive_written",
         ],
         "runner": [
@@ -94,6 +99,8 @@ ALWAYS = {
     "worker.command_started",
     "worker.tool_done.bash",
     "worker.tool_done.finish",
+    "worker.tool_done.report",
+    "worker.tool_intended",
     "executor.shim_spawned",
     "controller.closed",
     "runner.after_put",
@@ -101,7 +108,7 @@ ALWAYS = {
     "api.run_created",
 }
 # How often a worker at least writes to the log in an undisturbed story.
-APPENDS = 36
+APPENDS = 48
 
 
 def name_of(value: Scenario | Fault) -> str:

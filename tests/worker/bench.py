@@ -41,7 +41,10 @@ class Bench:
     def carry_out(self, tool: str, call: Call, /, **arguments: Any) -> Result | Park:
         """The same for a call that the test has made itself."""
         used = TOOLS[tool]
-        outcome = used.run(call, used.parameters.model_validate(arguments))
+        given = used.parameters.model_validate(arguments)
+        if used.intent is not None and (events := used.intent(call, given)):
+            call = replace(call, state=self.record(*events))
+        outcome = used.run(call, given)
         if isinstance(outcome, Result):
             self._take_over(outcome)
         return outcome

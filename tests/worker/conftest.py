@@ -20,12 +20,14 @@ from services.core.redis import Client
 from services.core.sandboxes import SandboxStore
 from services.core.store import RunStore
 from services.core.workspace import Workspace
+from services.worker.research import Researches
 from services.worker.shells.local import LocalShell
 from services.worker.shells.sandbox import SandboxShell, SandboxTerms
 from services.worker.tools.tool import Desk
 from tests.api.conftest import SECRET, parts_on, served
 from tests.scripted.server import ScriptedServer
 from tests.worker.bench import Bench
+from tests.worker.controller.cloud import Listener
 from tests.worker.pods import Pods
 from tests.worker.stories import write_stories
 from tests.worker.workshop import Workshop, settings_for
@@ -47,6 +49,7 @@ def desk(artifacts: ArtifactStore, workspace: Workspace, client: Client, keys: K
         ledger=Ledger(client),
         shell=LocalShell(tmp_path / "runs", workspace),
         pools=Pools.local(),
+        researches=Researches(RunStore(client, keys, Payloads(artifacts)), Listener()),
     )
 
 

@@ -41,8 +41,33 @@ def story(*states: State, loops: bool = False) -> dict[str, Any]:
     return {"about": "For a test of the engine.", "start": "s0", "states": named}
 
 
+def researched(parent: list[State], research: list[State], *, loops: bool = False) -> dict[str, Any]:
+    """A story of a run and of its researches, whose tasks begin with "Look into"."""
+    told, found = story(*parent)["states"], story(*research, loops=loops)["states"]
+    named = {f"r{name}": {**state, **_renamed(state)} for name, state in found.items()}
+    fork = {"next": [{"when": {"user_matches": "^Look into"}, "goto": "rs0"}, {"goto": "s0"}]}
+    return {"about": "For a test of the engine.", "start": "fork", "states": {"fork": fork, **told, **named}}
+
+
+def _renamed(state: State) -> State:
+    return {"next": f"r{state['next']}"} if "next" in state else {}
+
+
+def researches(*about: str) -> list[Mapping[str, Any]]:
+    """Calls of `research`, one for each subject."""
+    return [call("research", task=f"Look into {subject}") for subject in about]
+
+
+def reports(*sources: str, findings: str = "Use a learning rate of 3e-4.") -> State:
+    """The end of a research."""
+    named = [{"where": source, "what": "the learning rate"} for source in sources]
+    return calls("report", findings=findings, sources=named, open_questions=["Which batch size?"])
+
+
 PLAN = calls("plan", items=[{"id": "1", "content": "go on", "status": "completed"}])
 FINISH = calls("finish", summary="Done.", metrics={}, artifacts=[])
+READ_NOTES = {**calls("read", path="notes.md"), "say": "I look at the notes."}
+READ_ON = {**calls("read", path="notes.md", limit="${turn:int+1}"), "say": "Reply ${turn}."}
 
 
 def after(fault_kind: str, **fault: Any) -> dict[str, Any]:
@@ -143,6 +168,60 @@ STORIES: dict[str, dict[str, Any]] = {
         ]
         * 3,
         FINISH,
+    ),
+    "researches": researched([{"call": researches("notes.md")}, FINISH], [READ_NOTES, reports("notes.md")]),
+    "researches-in-parallel": researched(
+        [{"call": [*researches("a", "b"), call("read", path="notes.md"), *researches("c")]}, FINISH],
+        [READ_NOTES, reports("notes.md")],
+    ),
+    "researches-while-training": researched(
+        [
+            calls("submit_step", name="train", command="python train.py", deadline_minutes=6),
+            {"call": [call("wait_for_steps", steps=["train"]), *researches("the log")]},
+            FINISH,
+        ],
+        [calls("step_metrics", step="train"), reports("train")],
+    ),
+    "researches-on": researched([{"call": researches("it all")}, FINISH], [READ_ON], loops=True),
+    "researches-on-in-parallel": researched([{"call": researches("a", "b", "c")}, FINISH], [READ_ON], loops=True),
+    "researches-in-circles": researched([{"call": researches("it")}, FINISH], [READ_NOTES], loops=True),
+    "researches-wordily": researched([{"call": researches("it")}, FINISH], [says("It is so.")], loops=True),
+    "researches-without-sources": researched(
+        [{"call": researches("it")}, FINISH], [READ_NOTES, reports(), reports("a dream"), reports("a dream")]
+    ),
+    "researches-at-length": researched(
+        [{"call": researches("it")}, FINISH], [READ_NOTES, reports("notes.md", findings="So it is. " * 1_500)]
+    ),
+    "researches-too-much": researched(
+        [{"call": researches("it")}, FINISH],
+        [
+            calls("bash", call("submit_step", name="x", command="true"), *researches("more"), command="touch x"),
+            calls("ask", call("finish", summary="Done."), question="May I?"),
+            READ_NOTES,
+            reports("notes.md"),
+        ],
+    ),
+    "researches-slowly": researched(
+        [{"call": researches("it")}, FINISH], [{**READ_NOTES, "fault": {"kind": "hang", "times": 100}}, FINISH]
+    ),
+    "researches-without-a-model": researched(
+        [{"call": researches("it")}, FINISH], [READ_NOTES, {**READ_ON, "fault": {"kind": "status", "status": 401}}]
+    ),
+    "researches-later": researched(
+        [
+            {
+                "call": researches("it"),
+                "next": [{"when": {"matches": r"research (?P<id>r[0-9a-z]{12}) goes on"}, "goto": "s1"}],
+            },
+            {"call": [call("research", resume="${id}")]},
+            FINISH,
+        ],
+        [READ_NOTES, reports("notes.md")],
+    ),
+    "researches-wrongly": researched(
+        [calls("research", call("research", task="It", resume="x"), call("research", resume="x")), FINISH],
+        [READ_NOTES],
+        loops=True,
     ),
     "long": yaml.safe_load((SHIPPED / "long" / "playbook.yaml").read_text()),
     "claims": story(

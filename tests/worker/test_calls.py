@@ -18,6 +18,12 @@ from tests.worker.states import open_call
         ("write write", "write write"),
         ("read edit read read finish", "read edit read+read finish"),
         ("wait_for_steps bash", "wait_for_steps bash"),
+        ("research read research bash", "research+read+research+bash"),
+        ("wait_for_steps research research", "wait_for_steps+research+research"),
+        ("research wait_for_steps", "research+wait_for_steps"),
+        ("wait_for_steps research bash", "wait_for_steps+research bash"),
+        ("bash research wait_for_steps", "bash+research wait_for_steps"),
+        ("write research submit_step", "write research submit_step"),
         ("step_log step_metrics read bash plan", "step_log+step_metrics+read+bash plan"),
     ],
 )

@@ -9,21 +9,25 @@ import pytest
 from services.core.needs import Needs
 from services.core.pools import GpuQuota, Pool, Pools
 from services.core.records import Limits
+from services.core.research import Parent
 from services.core.rules import Terms
 from services.core.step_secrets import StepSecret
 from services.core.store import Talk
 from services.worker.conversation import (
     NOTE,
+    REPLY,
     arguments_of,
     call_arguments,
     choices_text,
     goal_text,
+    has_met,
     has_said,
     has_unread,
     is_text_only,
     opening,
     ordered,
     reply_message,
+    tool_message,
     user_message,
 )
 from services.worker.reply import RawCall
@@ -269,3 +273,41 @@ def test_very_many_pools_are_not_all_told() -> None:
     assert "- p29: " in text and "- p30: " not in text
     assert "- … and 170 more\n" in text
     assert len(text) < 10_000
+
+
+MET = [
+    Talk(
+        1, REPLY, reply_message("", [RawCall("c1", "read", '{"path": "docs/Größe.md"}'), RawCall("c2", "read", "{}")])
+    ),
+    Talk(1, 0, tool_message("c1", "The rate\n is 3e-4, see arxiv.org/abs/2106.09685")),
+    Talk(1, 1, tool_message("c2", "error: there is no missing.md")),
+    Talk(2, REPLY, reply_message("Or other.md?", [RawCall("c3", "report", '{"where": "dream.md"}')])),
+    Talk(2, 0, tool_message("c3", "not finished: nobody knows dream.md")),
+    Talk(3, REPLY, reply_message("", [RawCall("c4", "read", '{"path": "open.md"}')])),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("docs/größe.md", True),
+        ("arxiv.org/abs/2106.09685", True),
+        ("the  rate is 3e-4", True),
+        ("missing.md", False),
+        ("other.md", False),
+        ("dream.md", False),
+        ("open.md", False),
+    ],
+)
+def test_only_what_another_tool_has_shown_has_been_met(text: str, expected: bool) -> None:
+    assert has_met(MET, text, besides="report") is expected
+
+
+def test_a_research_is_told_its_task_and_files_and_nothing_of_steps() -> None:
+    state = state_of(
+        goal="Look into it.", parent=Parent(run="r1", tool_call_id="a"), limits=Limits(turns=20, minutes=30)
+    )
+
+    text = goal_text(state, ["notes.md"])
+
+    assert text == "Look into it.\n\nLimits: 20 turns, 30 minutes.\nFiles:\n- notes.md"

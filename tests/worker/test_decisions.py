@@ -6,6 +6,7 @@ import pytest
 
 from services.core.lifecycle import Reason, Status
 from services.core.records import Limits, RunState, Wait
+from services.core.research import Parent, Research
 from services.core.store import Talk
 from services.worker.decisions import (
     Action,
@@ -14,6 +15,7 @@ from services.worker.decisions import (
     AskHuman,
     Begin,
     End,
+    EndResearches,
     Leave,
     Nudge,
     Resume,
@@ -218,3 +220,35 @@ def test_a_limit_ends_a_run_that_would_otherwise_ask_a_person() -> None:
 
     assert isinstance(action, WindUp)
     assert action.reason is Reason.TURN_LIMIT
+
+
+def research_of(**changes: object) -> RunState:
+    return state_of(parent=Parent(run="r1", tool_call_id="call_1_0"), **changes)
+
+
+def live_research() -> dict[str, Research]:
+    limits = Limits(turns=20, minutes=30, tokens=40)
+    return {"r2": Research(run="r2", tool_call_id="a", title="it", limits=limits, started=CREATED)}
+
+
+@pytest.mark.parametrize("status", [Status.QUEUED, Status.RUNNING, Status.WAITING])
+def test_a_research_whose_parent_is_ending_ends(status: Status) -> None:
+    action = next_action(research_of(status=status), [], CREATED, 0, False, is_orphan=True)
+
+    assert isinstance(action, WindUp)
+    assert action.reason is Reason.PARENT_ENDED
+
+
+def test_an_ending_run_has_its_researches_ended_before_it_is_closed() -> None:
+    state = state_of(Status.CANCELLING, researches=live_research())
+
+    assert isinstance(decided(state), EndResearches)
+    assert isinstance(decided(state.model_copy(update={"researches": {}})), End)
+
+
+def test_what_researches_may_still_use_of_the_tokens_is_used_for_others() -> None:
+    used = {"limits": Limits(tokens=100), "spend": spend_of(tokens=60)}
+
+    assert limit_reached(state_of(**used)) is None
+    end = limit_reached(state_of(**used, researches=live_research()))
+    assert end is not None and end.reason is Reason.TOKEN_LIMIT

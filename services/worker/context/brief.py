@@ -16,12 +16,13 @@ HEAD = "Where this run stands, by the platform's records:"
 _MOST_STEPS = 20
 _MOST_ITEMS = 40
 _SAID_CHARS = 500
+_TITLE_CHARS = 120
 _MARKS = {"pending": "[ ]", "in_progress": "[~]", "completed": "[x]"}
 
 
 def brief(state: RunState, talk: Sequence[Talk], best: Sequence[str], now: float) -> str:
     """The state of things in some 3,000 characters at most. `best`: one line for each result worth knowing."""
-    lines = [HEAD, *_plan(state), *_steps(state)]
+    lines = [HEAD, *_plan(state), *_steps(state), *_researches(state)]
     lines += ["Best results so far:", *(f"- {line}" for line in best)] if best else []
     lines += [_left(state, now), *_said(talk)]
     return "\n".join(lines)
@@ -49,6 +50,12 @@ def _steps(state: RunState) -> Iterable[str]:
     yield from (f"- {_step(step, state.limits.attempts)}" for step in steps[-_MOST_STEPS:])
 
 
+def _researches(state: RunState) -> Iterable[str]:
+    for research in state.live_researches():
+        title = research.title[:_TITLE_CHARS]
+        yield f"Under way: research {research.run} ({title}); research(resume={research.run!r}) waits for its findings."
+
+
 def _step(step: Step, allowed: int) -> str:
     last = step.last
     parts = [f"{step.name}: attempt {last.number} {last.status}"]
@@ -64,8 +71,9 @@ def _why(attempt: Attempt) -> str:
 
 def _left(state: RunState, now: float) -> str:
     limits, spend = state.limits, state.spend
-    left = [f"{limits.turns - state.turn} turns", seconds_text(state.ends_at - now)]
-    left += [f"{max(0, limits.tokens - spend.tokens)} tokens"] if limits.tokens else []
+    turns = limits.turns - state.turn
+    left = [f"{turns} turns" if turns != 1 else "1 turn, the last", seconds_text(state.ends_at - now)]
+    left += [f"{max(0, limits.tokens - spend.tokens - state.held_tokens)} tokens"] if limits.tokens else []
     if limits.dollars is not None:
         used = (spend.microdollars + spend.reserved_microdollars) / MICRODOLLARS
         left.append(f"${max(0.0, limits.dollars - used):.2f}")

@@ -17,6 +17,7 @@ from services.core.keys import rank_id
 from services.core.ledger import Ledger
 from services.core.logs import LogStore
 from services.core.store import RunStore
+from services.worker.research import tell_parent
 from services.worker.settling import settle_leftovers
 
 log = structlog.get_logger()
@@ -49,6 +50,8 @@ class Archivist:
         if state.live_attempts():
             return
         settle_leftovers(self.ledger, self.store, state)
+        if tell_parent(self.store, state):
+            reach("controller.research_told")
         for step in state.steps.values():
             for attempt in step.attempts:
                 for rank in range(attempt.resources.nodes):

@@ -1,7 +1,9 @@
-"""The agent's tools, one a file. A new tool is a file with a `TOOL`, and its row here."""
+"""The agent's tools, one a file. A new tool is a file with a `TOOL`, and its row here.
 
-from typing import Any
+One that is `is_reading` is a research's too, by itself.
+"""
 
+from services.core.records import RunState
 from services.worker.tools import (
     ask,
     bash,
@@ -10,15 +12,17 @@ from services.worker.tools import (
     finish,
     plan,
     read,
+    report,
+    research,
     step_log,
     step_metrics,
     submit_step,
     wait_for_steps,
     write,
 )
-from services.worker.tools.tool import Tool
+from services.worker.tools.tool import Toolbox
 
-TOOLS: dict[str, Tool[Any]] = {
+TOOLS: Toolbox = {
     tool.name: tool
     for tool in (
         read.TOOL,
@@ -30,8 +34,17 @@ TOOLS: dict[str, Tool[Any]] = {
         wait_for_steps.TOOL,
         step_log.TOOL,
         step_metrics.TOOL,
+        research.TOOL,
         cancel_step.TOOL,
         ask.TOOL,
         finish.TOOL,
     )
 }
+
+
+def toolbox(tools: Toolbox, state: RunState, *, is_last_turn: bool = False) -> Toolbox:
+    """Those of `tools` that the run may use. A research reads and reports, and in its last turn only reports."""
+    if state.parent is None:
+        return tools
+    reading = {} if is_last_turn else {name: tool for name, tool in tools.items() if tool.is_reading}
+    return {**reading, report.TOOL.name: report.TOOL}

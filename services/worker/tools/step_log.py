@@ -119,4 +119,5 @@ TOOL = Tool(
     run=_run,
     replay=Replay.PURE,
     is_parallel=True,
+    is_reading=True,
 )

@@ -22,6 +22,7 @@ from services.core.logs import LogStore
 from services.core.pools import Pools
 from services.core.records import FileRef, RunState, Wait
 from services.core.workspace import Change, Workspace
+from services.worker.research import Researches
 from services.worker.shells import Shell
 
 
@@ -89,13 +90,15 @@ class Desk:
     ledger: Ledger
     shell: Shell
     pools: Pools
+    researches: Researches
     cost_line_dollars: float = 5.0
 
 
 @dataclass(frozen=True)
 class Call:
     """One call of a tool. `unread`: a person has said something the model has not seen yet. `recall` finds what the
-    history has at a turn and an index, None where there is nothing."""
+    history has at a turn and an index, None where there is nothing; `has_met` tells whether another tool has shown it.
+    """
 
     id: str
     state: RunState
@@ -103,17 +106,22 @@ class Call:
     unread: bool = False
     stop: Callable[[], bool] = lambda: False
     recall: Callable[[int, int], str | None] = lambda _turn, _index: None
+    has_met: Callable[[str], bool] = lambda _text: False
     now: float = field(default_factory=time.time)
 
 
 P = TypeVar("P", bound=Parameters)
+Intent = Callable[[Call, P], tuple[ev.EventData, ...]]
 
 
 @dataclass(frozen=True)
 class Tool(Generic[P]):
     """A tool. `recover` asks the world what became of an unsafe call that was begun; None: nobody knows.
 
-    `is_parallel`: calls beside each other in one reply may run at once.
+    `is_parallel`: calls beside each other in one reply may run at once. `waits`: it changes no files and may park, so
+    such neighbours wait at once. `is_reading`: it changes nothing at all, so a research may use it.
+
+    `intent` are the events that must be on record before it runs, made of the newest state; () where they are.
     """
 
     name: str
@@ -122,6 +130,9 @@ class Tool(Generic[P]):
     run: Callable[[Call, P], Result | Park]
     replay: Replay
     is_parallel: bool = False
+    waits: bool = False
+    is_reading: bool = False
+    intent: Intent[P] | None = None
     recover: Callable[[Call, P], Result | None] | None = None
 
     @cached_property
@@ -133,3 +144,7 @@ class Tool(Generic[P]):
             field_schema.pop("title", None)
         function = {"name": self.name, "description": self.description, "parameters": schema}
         return {"type": "function", "function": function}
+
+
+Toolbox = dict[str, Tool[Any]]
+"""Tools by name."""

@@ -50,4 +50,5 @@ TOOL = Tool(
     parameters=WaitForSteps,
     run=_run,
     replay=Replay.PURE,
+    waits=True,
 )

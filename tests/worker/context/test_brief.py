@@ -1,6 +1,8 @@
 """Where a run stands, as its agent is told each turn: never more than a page, and true whatever was forgotten."""
 
+from services.core.lifecycle import Status
 from services.core.records import Diagnosis, FileRef, Limits, PlanItem, Step
+from services.core.research import Research
 from services.core.taxonomy import Failure
 from services.worker.context.brief import HEAD, brief
 from tests.worker.states import CREATED, attempt, said, spend_of, state_of, step_of, steps_of
@@ -73,3 +75,19 @@ def test_results_and_a_persons_last_word_are_told() -> None:
 
     assert "Best results so far:\n- accuracy 0.97 (train, epoch 3)\n" in text
     assert "A person last said (turn 7): Use seed 3. " in text and text.endswith("…")
+
+
+def test_researches_under_way_are_told_with_how_to_wait_for_them() -> None:
+    live = Research(run="r1", tool_call_id="a", title="Look into it", limits=Limits(tokens=300), started=CREATED)
+    over = live.model_copy(update={"run": "r2", "status": Status.SUCCEEDED})
+    state = state_of(researches={"r1": live, "r2": over}, limits=Limits(tokens=1_000), spend=spend_of(tokens=400))
+
+    text = brief(state, [], (), NOW)
+
+    assert "Under way: research r1 (Look into it); research(resume='r1') waits for its findings." in text
+    assert "r2" not in text
+    assert "300 tokens" in text
+
+
+def test_the_last_turn_is_told_to_be_the_last() -> None:
+    assert "Left: 1 turn, the last," in brief(state_of(turn=299), [], (), NOW)

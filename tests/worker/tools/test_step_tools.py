@@ -155,6 +155,7 @@ def test_waiting_for_a_live_step_parks_the_run(bench: Bench) -> None:
     assert outcome.wait.model_dump() == {
         "kind": "steps",
         "steps": ("train",),
+        "researches": (),
         "mode": "any",
         "until": 1_120.0,
         "tool_call_id": "call_4_0",

@@ -7,10 +7,10 @@ import pytest
 from services.core import events as ev
 from services.core.store import Draft
 from services.worker.conversation import NOTE, REPLY, opening, ordered
+from services.worker.drafts import reply_draft
 from services.worker.prices import Usage
 from services.worker.reply import RawCall, Reply
 from services.worker.tools import TOOLS
-from services.worker.turn import reply_draft
 from tests.worker.states import state_of
 
 READ = RawCall("x", "read", '{"path": "a"}')
