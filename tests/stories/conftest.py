@@ -1,0 +1,28 @@
+"""The house of all stories, begun with the first that is asked for."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.stories.house import PLAYBOOKS, House, house_in
+
+# Where tests are distributed, all of these go to one process, which starts the one house.
+GROUP = pytest.mark.xdist_group("stories")
+# The first of them waits until the house is up.
+TIME = pytest.mark.timeout(240)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "stories" in item.path.parts:
+            item.add_marker(GROUP)
+            item.add_marker(TIME)
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A stack that plays every story by now."""
+    with house_in(tmp_path_factory.mktemp("house")) as house:
+        for story in sorted(path.name for path in PLAYBOOKS.iterdir()):
+            house.play(story)
+        yield house
