@@ -21,8 +21,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """A stack that plays every story by now."""
+    """A stack that plays every story by now, but the one whose test has to do something while it runs."""
     with house_in(tmp_path_factory.mktemp("house")) as house:
         for story in sorted(path.name for path in PLAYBOOKS.iterdir()):
-            house.play(story)
+            if story != "preemption":
+                house.play(story)
         yield house

@@ -84,7 +84,13 @@ class House:
 
     def say(self, story: str, text: str) -> None:
         """Answer the agent, as a person does."""
-        self.api.post(path_of("v1", "runs", self.play(story), "messages"), {"content": text, "message_id": text})
+        self.api.post(path_of("v1", "runs", self.play(story), "messages"), {"content": text, "message_id": f"to-{story}"})
+
+    def log(self, story: str, step: str, attempt: int | None = None) -> str:
+        """What the step's attempt has written so far: that one, or the last."""
+        query: dict[str, str | int | list[str]] = {} if attempt is None else {"attempt": attempt}
+        with self.api.download(path_of("v1", "runs", self.play(story), "steps", step, "log"), query) as log:
+            return b"".join(log.chunks).decode()
 
     def account(self, story: str) -> str:
         """What is needed to understand a story that went another way."""
