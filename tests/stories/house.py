@@ -84,7 +84,9 @@ class House:
 
     def say(self, story: str, text: str) -> None:
         """Answer the agent, as a person does."""
-        self.api.post(path_of("v1", "runs", self.play(story), "messages"), {"content": text, "message_id": f"to-{story}"})
+        self.api.post(
+            path_of("v1", "runs", self.play(story), "messages"), {"content": text, "message_id": f"to-{story}"}
+        )
 
     def log(self, story: str, step: str, attempt: int | None = None) -> str:
         """What the step's attempt has written so far: that one, or the last."""

@@ -18,7 +18,8 @@ def test_a_story_ends_with_its_own_reason(house: House, story: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("story", "repeated"), [("same-again", "your steps fail with code_error"), ("ladder", "your steps fail with out_of")]
+    ("story", "repeated"),
+    [("same-again", "your steps fail with code_error"), ("ladder", "your steps fail with out_of")],
 )
 def test_who_goes_in_circles_is_told_once_and_then_a_person_is_told_what_was_tried(
     house: House, story: str, repeated: str
