@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import api, cli, cluster, digest, engine, fleet, logs, parked, store
+from benchmarks import api, cli, cluster, context, digest, engine, fleet, logs, parked, store
 from benchmarks.figures import Figure, machine, table, write
 from benchmarks.simulated import scenario
 
@@ -12,6 +12,7 @@ BENCHMARKS = {
     "cli": cli.measure,
     "store": store.measure,
     "engine": engine.measure,
+    "context": context.measure,
     "api": api.measure,
     "parked": parked.measure,
     "logs": logs.measure,

@@ -14,8 +14,8 @@ _LONGEST_SECONDS = 300.0
 
 def measure() -> list[Figure]:
     with up({"COHORT_SLICE_TURNS": "1000"}) as stand:
-        _run(stand, 20)
-        run = _run(stand, _TURNS)
+        play(stand, "turns=20", "scripted/echo")
+        run = play(stand, f"turns={_TURNS}", "scripted/echo")
         calls, turns = [], []
         for event in stand.store.events(run, 0, 1_000_000):
             if event.event_type == "llm_call":
@@ -29,8 +29,9 @@ def measure() -> list[Figure]:
         ]
 
 
-def _run(stand: Stand, turns: int) -> str:
-    body = {"goal": f"turns={turns}", "model": "scripted/echo", "limits": {"turns": 1_000}}
+def play(stand: Stand, goal: str, model: str) -> str:
+    """A run that has succeeded. Raises `RuntimeError` where it has not."""
+    body = {"goal": goal, "model": model, "limits": {"turns": 1_000}}
     with httpx.Client(base_url=stand.url, headers=stand.headers, timeout=90) as client:
         run = str(client.post("/v1/runs", json=body).raise_for_status().json()["run"])
         deadline = time.monotonic() + _LONGEST_SECONDS

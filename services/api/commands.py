@@ -26,7 +26,7 @@ from services.core.errors import RunNotFound
 from services.core.keys import run_of_attempt
 from services.core.manifest import LaidFile, Manifest, Root
 from services.core.paths import clean_path
-from services.core.records import Record
+from services.core.record import Record
 from services.core.tokens import is_receipt
 
 router = APIRouter(prefix="/internal/v1/attempts/{attempt}/commands", tags=["runner"])

@@ -29,7 +29,8 @@ from services.core.lifecycle import Status
 from services.core.logs import WrongOffset
 from services.core.observations import FinishReport, Observations
 from services.core.paths import clean_path
-from services.core.records import FileRef, Record, RunState
+from services.core.record import Record
+from services.core.records import FileRef, RunState
 
 router = APIRouter(prefix="/internal/v1/attempts/{attempt}", tags=["runner"])
 

@@ -14,7 +14,7 @@ from hashlib import sha256
 
 from services.core.errors import BadRequest, CohortError, NotFound
 from services.core.keys import API_KEY_INDEX, api_key
-from services.core.records import Record
+from services.core.record import Record
 from services.core.redis import Client, answered
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"

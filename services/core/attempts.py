@@ -20,7 +20,8 @@ from services.core.observations import (
     Sample,
     Warned,
 )
-from services.core.records import Attempt, FileRef, Record
+from services.core.record import Record
+from services.core.records import Attempt, FileRef
 from services.core.redis import Client, answered, run_script
 
 MAX_METRICS = 100_000

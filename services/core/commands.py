@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 
 from services.core.manifest import Sha256, Size
 from services.core.paths import DEFAULT_LIMITS
-from services.core.records import Record
+from services.core.record import Record
 
 # The newest part of what a command says is kept; up to so much of it travels inside the outcome.
 OUTPUT_BYTES = 32 << 20

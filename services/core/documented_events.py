@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from services.core.records import Cuts
+from services.core.window import Cuts
 
 
 class EventData(BaseModel):

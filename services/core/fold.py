@@ -10,16 +10,8 @@ from functools import reduce
 
 from services.core import events as ev
 from services.core.lifecycle import Status, check_move
-from services.core.records import (
-    MICRODOLLARS,
-    Attempt,
-    OpenCall,
-    PendingModelCall,
-    RunState,
-    Spend,
-    Step,
-    Window,
-)
+from services.core.records import MICRODOLLARS, Attempt, OpenCall, PendingModelCall, RunState, Spend, Step
+from services.core.window import Window
 
 CONTEXT = "context"
 """The failure of a model call whose prompt was too long for the model."""

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from services.core.paths import Limits
-from services.core.records import Record
+from services.core.record import Record
 
 # Of one version of a checkpoint directory.
 CHECKPOINT_LIMITS = Limits(files=10_000, total_bytes=4 << 40)

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, FiniteFloat
 
-from services.core.records import FileRef, Record
+from services.core.record import Record
+from services.core.records import FileRef
 
 MAX_BATCH = 5_000
 MAX_OUTPUTS = 10_000

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from services.core import keys
 from services.core.pools import Pools
-from services.core.records import Attempt, Record, Stage
+from services.core.record import Record
+from services.core.records import Attempt, Stage
 from services.core.redis import Client, answered
 
 _HAS_NODE = frozenset({Stage.PULLING, Stage.STARTING, Stage.RUNNING, Stage.FINISHING})

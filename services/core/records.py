@@ -6,21 +6,17 @@
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from services.core.lifecycle import Reason, Status, exit_code
 from services.core.needs import Needs
+from services.core.record import Record
 from services.core.resources import Resources, with_resources
 from services.core.rules import Effort, Terms
 from services.core.taxonomy import Failure, Owner
+from services.core.window import Window
 
 MICRODOLLARS = 1_000_000
-
-
-class Record(BaseModel):
-    """A frozen record. Unknown keys of a newer version are kept out, missing ones take their defaults."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Limits(Record):
@@ -219,31 +215,6 @@ class Spend(Record):
     @property
     def reserved_microdollars(self) -> int:
         return sum(self.holds.values())
-
-
-class Cuts(Record):
-    """Where the model's view of the history is cut: turns before `outlined` are lines of an outline, answers of turns
-    before `masked` are lines with a pointer."""
-
-    masked: int = 0
-    outlined: int = 0
-
-    def forward(self, masked: int = 0, outlined: int = 0) -> "Cuts":
-        """These cuts, moved forward to there; a cut never moves back."""
-        return Cuts(masked=max(self.masked, masked, outlined), outlined=max(self.outlined, outlined))
-
-
-class Window(Record):
-    """What is known of how much of the history the model can be shown.
-
-    `tokens_per_estimated`: the provider's count of a prompt over ours, of the last call. `most`: the most tokens, by
-    our count, since the provider has refused a longer prompt; `refused`: how often in a row it has.
-    """
-
-    cuts: Cuts = Cuts()
-    tokens_per_estimated: float = 1.0
-    most: int | None = None
-    refused: int = 0
 
 
 class RunState(Record):

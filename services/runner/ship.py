@@ -20,7 +20,8 @@ from services.core.commands import NextCommand, Outcome
 from services.core.errors import CohortError
 from services.core.manifest import Manifest, Parcel, Version
 from services.core.observations import FinishReport, Observations
-from services.core.records import FileRef, Record
+from services.core.record import Record
+from services.core.records import FileRef
 
 PROTOCOL = 1
 FIRST_DELAY_SECONDS = 0.25

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import Field, ValidationError
 
 from services.core.observations import Gap
-from services.core.records import Record
+from services.core.record import Record
 from services.runner.shim import UNTRUSTED, hold, read_json, write_json
 
 

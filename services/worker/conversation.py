@@ -160,8 +160,7 @@ def has_said(talk: Sequence[Talk], turn: int) -> bool:
 
 def has_unread(talk: Sequence[Talk]) -> bool:
     """A person has said something after the model's last reply."""
-    last = last_word(talk)
-    return last is not None and last["role"] == "user"
+    return bool(talk) and max((entry.turn, entry.index) for entry in talk)[1] >= SAID
 
 
 def content_at(talk: Sequence[Talk], turn: int, index: int) -> str | None:

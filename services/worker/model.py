@@ -31,8 +31,9 @@ LOCAL_SERVERS = {
     "scripted": "",
 }
 
-
 _UNKNOWN_WINDOW = 128_000
+# What stays as it is from request to request: tools and system prompt, and all before the brief at the end.
+_CACHED_TO = [{"location": "message", "role": "system"}, {"location": "message", "index": -2}]
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,8 @@ class LitellmModel:
             return None
         prompt, completion = (info["input_cost_per_token"], info.get("output_cost_per_token") or 0.0)
         cached = info.get("cache_read_input_token_cost") or prompt
-        return Price(prompt * 1e6, completion * 1e6, cached * 1e6)
+        written = info.get("cache_creation_input_token_cost") or prompt
+        return Price(prompt * 1e6, completion * 1e6, cached * 1e6, written * 1e6)
 
     def window(self, model: str) -> int:
         """The most tokens that prompt and reply may have together: as configured, by litellm's table, or a guess that
@@ -156,6 +158,8 @@ class LitellmModel:
         if effort:
             # litellm drops what it doesn't know of a model, and it knows few; what the provider refuses is healed.
             request |= {"reasoning_effort": effort, "allowed_openai_params": ["reasoning_effort"]}
+        if _is_told_what_to_cache(model):
+            request["cache_control_injection_points"] = _CACHED_TO
         return {**request, **route(model, self._base_url, self._api_key)}
 
     def _stream(self, request: dict[str, Any], started: float, stop: Callable[[], bool]) -> Iterator[Any]:
@@ -233,6 +237,11 @@ def route(model: str, base_url: str, api_key: str) -> dict[str, Any]:
     if base_url and (prefix == "openai" or not rest):
         return {"model": model if rest else f"openai/{model}", "api_base": base_url, "api_key": api_key or "none"}
     return {"model": model, **({"api_key": api_key} if api_key else {})}
+
+
+def _is_told_what_to_cache(model: str) -> bool:
+    """Claude caches what is marked, whoever serves it; other providers find the common beginning by themselves."""
+    return "claude" in model.lower() and model.split("/", 1)[0] not in LOCAL_SERVERS
 
 
 def _has_ended(chunk: Any) -> bool:

@@ -27,6 +27,7 @@ from services.core.redaction import Redactor
 from services.core.store import Draft, Talk
 from services.core.workspace import Workspace
 from services.worker import conversation as conv
+from services.worker.chunks import Chunks
 from services.worker.context.brief import brief
 from services.worker.context.tokens import tokens_of
 from services.worker.context.view import Parts, View, budget_of, fit
@@ -34,16 +35,14 @@ from services.worker.decisions import WindUp
 from services.worker.failures import Failure, ModelFailed
 from services.worker.mending import Mend, mend_of
 from services.worker.model import Message, Model
-from services.worker.prices import FREE, Usage, estimate_tokens
-from services.worker.reply import RawCall, Reply, encodable
+from services.worker.prices import FREE, estimate_tokens
+from services.worker.reply import RawCall, Reply
 from services.worker.retry import GiveUp, after_failure
 from services.worker.session import Session
 from services.worker.tools.tool import Tool
 
 log = structlog.get_logger()
 
-_CHUNK_SECONDS = 0.25
-_CHUNK_CHARS = 2_000
 _CUT = (
     "Your reply was cut off at the length limit, so its tool calls were not carried out. "
     "Make it shorter: write long files in several parts."
@@ -145,7 +144,7 @@ class ModelTurn:
             detail = f"nobody knows the price of {state.model}; set COHORT_PRICE_PROMPT and COHORT_PRICE_COMPLETION"
             return WindUp(Reason.MODEL_REFUSED, detail)
         prompt = estimate_tokens(messages, self._schemas())
-        reserved = (price or FREE).microdollars(Usage(prompt, self.max_tokens))
+        reserved = (price or FREE).most_microdollars(prompt, self.max_tokens)
         used = state.spend.microdollars + state.spend.reserved_microdollars
         if cap is not None and used + reserved > cap * MICRODOLLARS:
             left = cap - used / MICRODOLLARS
@@ -157,7 +156,7 @@ class ModelTurn:
         return [tool.schema for tool in self.tools.values()]
 
     def _carry_out(self, session: Session, call: str, messages: list[Message]) -> WindUp | None:
-        chunks = _Chunks(session)
+        chunks = Chunks(session)
         try:
             reply = self.model.ask(
                 session.state.model,
@@ -249,6 +248,7 @@ def reply_draft(state: RunState, call: str, reply: Reply, cost: int, tools: dict
         completion_tokens=reply.usage.completion,
         total_tokens=reply.usage.prompt + reply.usage.completion,
         cache_read_tokens=reply.usage.cached,
+        cache_creation_tokens=reply.usage.written,
         first_token_ms=reply.first_token_ms,
     )
     intents = [ev.ToolCall(tool=raw.name, arguments=conv.arguments_of(raw) or {}, tool_call_id=raw.id) for raw in calls]
@@ -282,22 +282,3 @@ def _problem(raw: RawCall, tools: dict[str, Tool[Any]]) -> str:
         start = raw.arguments[:200]
         return f"error: the arguments are no JSON object, so nothing was done; they begin: {start}"
     return ""
-
-
-class _Chunks:
-    """Puts deltas together into pieces of some size, so that the log holds a few events a second and not hundreds."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._parts: list[str] = []
-        self._since = time.monotonic()
-
-    def add(self, text: str) -> None:
-        self._parts.append(text)
-        if time.monotonic() - self._since > _CHUNK_SECONDS or sum(map(len, self._parts)) > _CHUNK_CHARS:
-            self.flush()
-
-    def flush(self) -> None:
-        text, self._parts, self._since = encodable("".join(self._parts)), [], time.monotonic()
-        if text:
-            self._session.write(lambda _: Draft((ev.AssistantChunk(content=text),)))

@@ -11,7 +11,7 @@ from services.core.fold import first_state, fold_all
 from services.core.ledger import Ledger
 from services.core.lifecycle import check_move
 from services.core.records import MICRODOLLARS, RunState
-from services.worker.conversation import messages
+from services.worker.conversation import ordered
 from services.worker.tools import TOOLS
 from services.worker.tools.tool import Replay
 from tests.crash.fleet import Fleet
@@ -68,7 +68,7 @@ def calls_are_answered_once(events: Sequence[ev.Event]) -> None:
 def conversation_is_sound(fleet: Fleet, state: RunState) -> None:
     """Every call of every reply is answered right after it, in call order, as providers demand."""
     awaited: list[str] = []
-    for message in messages("", state, [], fleet.store.talk(state.run)):
+    for message in (entry.message for entry in ordered(fleet.store.talk(state.run))):
         if message["role"] == "tool":
             assert awaited and message["tool_call_id"] == awaited.pop(0), f"out of order: {message}"
             continue

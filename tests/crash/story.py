@@ -52,6 +52,18 @@ def spoken_to(fleet: Fleet) -> None:
     assert len(messages) == 1
 
 
+def answered(fleet: Fleet) -> None:
+    """A story in which the agent asks a person, once, and gets an answer."""
+    run = begin(fleet, "answered")
+    fleet.until(lambda: fleet.store.state(run).status is Status.NEEDS_HUMAN)
+    Pipeline(fleet, f"tenant-{run}").say(run, "Yes.")
+    fleet.until(ended(fleet, run))
+    assert fleet.store.state(run).status is Status.SUCCEEDED
+    asked = [event for event in events_of(fleet, run) if isinstance(event, ev.ToolOutput) and event.tool == "ask"]
+    assert len(asked) == 1, f"asked more than once: {asked}"
+    invariants.hold(fleet, run)
+
+
 def cancelled(fleet: Fleet) -> None:
     """A story that is cancelled while its step runs."""
     fleet.hold_programs()

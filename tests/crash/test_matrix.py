@@ -34,7 +34,7 @@ TABLE: dict[Scenario, dict[str, list[str]]] = {
             "worker.tool_begun",
             "worker.command_placed",
             "worker.command_started",
-            *(f"worker.tool_done.{name}" for name in TOOLS if name != "cancel_step"),
+            *(f"worker.tool_done.{name}" for name in TOOLS if name not in {"cancel_step", "ask"}),
             "worker.tool_recorded",
             "worker.parked",
         ],
@@ -71,6 +71,7 @@ TABLE: dict[Scenario, dict[str, list[str]]] = {
     },
     story.submitted: {"api": ["api.run_created"]},
     story.spoken_to: {"api": ["api.message_recorded"], "controller": ["controller.started"]},
+    story.answered: {"worker": ["worker.tool_done.ask"]},
     story.cancelled: {
         "api": ["api.cancel_recorded"],
         "worker": ["worker.cleared", "worker.ended"],

@@ -65,7 +65,7 @@ def talk(playbook: Playbook, goal: str, answer: Callable[[Reply], list[dict[str,
 def states(playbook: Playbook, goal: str, *rounds: str | tuple[str, ...]) -> list[str]:
     """The states that reply when each reply is answered by the next round's texts; the last reply stays unanswered.
 
-    A reply without calls is answered by a person saying the round's text.
+    A person says the round's text to a reply that has no calls, or asks.
     """
     messages = [user(goal)]
     visited = []
@@ -74,6 +74,8 @@ def states(playbook: Playbook, goal: str, *rounds: str | tuple[str, ...]) -> lis
         visited.append(reply.state)
         if given is not None:
             texts = (given,) if isinstance(given, str) else given
-            back = answers(reply, *texts) if reply.calls else [user(texts[0])]
+            asks = any(call.tool == "ask" for call in reply.calls)
+            said = [user(texts[0])] if asks or not reply.calls else []
+            back = [*answers(reply, *(["asked"] if asks else texts)), *said] if reply.calls else said
             messages += [assistant(reply), *back]
     return visited

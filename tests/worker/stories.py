@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from tests.scripted.conversations import SHIPPED
+
 State = dict[str, Any]
 
 
@@ -148,6 +150,7 @@ STORIES: dict[str, dict[str, Any]] = {
         * 3,
         FINISH,
     ),
+    "long": yaml.safe_load((SHIPPED / "long" / "playbook.yaml").read_text()),
     "claims": story(
         calls("finish", summary="Great.", metrics={"accuracy": 1.0}, artifacts=["model.pkl"]),
         FINISH,

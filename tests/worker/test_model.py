@@ -11,7 +11,7 @@ import pytest
 from services.core.rules import Effort
 from services.worker.failures import Failure, ModelFailed
 from services.worker.model import Limits, LitellmModel, route
-from services.worker.prices import FREE, Price
+from services.worker.prices import FREE, Price, Usage
 
 URL = "http://models.example/v1"
 
@@ -106,3 +106,96 @@ def test_the_effort_is_asked_for_whatever_is_known_of_the_model(
     assert failed.value.kind is Failure.REFUSED
     assert [body.get("reasoning_effort", "") for body in asked] == [effort]
     assert "allowed_openai_params" not in asked[0]
+
+
+# --- Prompt caching -------------------------------------------------------------------------------------------------
+
+CONVERSATION = [
+    {"role": "system", "content": "You train models."},
+    {"role": "user", "content": "Train one."},
+    {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"id": "c", "type": "function", "function": {"name": "bash", "arguments": "{}"}}],
+    },
+    {"role": "tool", "tool_call_id": "c", "content": "done"},
+    {"role": "user", "content": "What the run stands at."},
+]
+BASH = {"type": "function", "function": {"name": "bash", "parameters": {"type": "object", "properties": {}}}}
+
+
+class Claude(Refusing):
+    """Anthropic's messages API as its documentation gives the stream: 3,000 of 3,210 tokens cached, 200 written."""
+
+    def do_POST(self) -> None:
+        self.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        usage = {
+            "input_tokens": 10,
+            "output_tokens": 1,
+            "cache_creation_input_tokens": 200,
+            "cache_read_input_tokens": 3_000,
+        }
+        message = {"id": "m", "type": "message", "role": "assistant", "content": [], "model": "claude", "usage": usage}
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        for kind, body in (
+            ("message_start", {"message": message}),
+            ("content_block_start", {"index": 0, "content_block": {"type": "text", "text": ""}}),
+            ("content_block_delta", {"index": 0, "delta": {"type": "text_delta", "text": "I do."}}),
+            ("content_block_stop", {"index": 0}),
+            ("message_delta", {"delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 5}}),
+            ("message_stop", {}),
+        ):
+            self.wfile.write(f"event: {kind}\ndata: {json.dumps({'type': kind, **body})}\n\n".encode())
+
+
+@pytest.fixture
+def claude(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """What it has been asked, at the address that litellm takes from the environment."""
+    asked: list[dict[str, Any]] = []
+    with HTTPServer(("127.0.0.1", 0), type("Handler", (Claude,), {"asked": asked})) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        monkeypatch.setenv("ANTHROPIC_API_BASE", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
+        yield asked
+        server.shutdown()
+
+
+def _marked(part: Any) -> list[str]:
+    """The texts of a request that are marked to be cached up to there."""
+    if isinstance(part, list):
+        return [text for one in part for text in _marked(one)]
+    if not isinstance(part, dict):
+        return []
+    own = [str(part.get("text") or part.get("content"))] if "cache_control" in part else []
+    return own + [text for value in part.values() for text in _marked(value)]
+
+
+def test_claude_is_told_to_keep_what_stays_and_not_the_brief(claude: list[dict[str, Any]]) -> None:
+    model = LitellmModel(Limits())
+
+    reply = model.ask("anthropic/claude-sonnet-4-5", CONVERSATION, [BASH], lambda _: None, lambda: False)
+
+    assert _marked(claude[0]["system"]) == ["You train models."]
+    assert _marked(claude[0]["messages"]) == ["done"]
+    assert (reply.text, reply.usage) == ("I do.", Usage(prompt=3_210, completion=5, cached=3_000, written=200))
+
+
+def test_a_cache_is_cheaper_to_read_and_dearer_to_write() -> None:
+    price = LitellmModel(Limits()).price("anthropic/claude-sonnet-4-5")
+
+    assert price is not None and price.written is not None
+    assert price.cached < price.prompt < price.written
+
+
+@pytest.mark.parametrize("model", ["openai/gpt-4o", "vllm/claude-like"])
+def test_who_finds_the_common_beginning_by_himself_is_told_nothing(
+    refusing: tuple[str, list[dict[str, Any]]], model: str
+) -> None:
+    url, asked = refusing
+
+    with pytest.raises(ModelFailed):
+        LitellmModel(Limits(), url, "k").ask(model, CONVERSATION, [BASH], lambda _: None, lambda: False)
+
+    assert "cache_control" not in json.dumps(asked)

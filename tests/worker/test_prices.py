@@ -15,12 +15,19 @@ from services.worker.prices import FREE, Price, Usage, estimate_tokens
         (Price(3.0, 15.0, 0.3), Usage(prompt=1_000, completion=100), 4_500),
         (Price(3.0, 15.0, 0.3), Usage(prompt=1_000, completion=100, cached=1_000), 1_800),
         (Price(3.0, 15.0, 0.3), Usage(prompt=1_000, completion=0, cached=400), 1_920),
+        (Price(3.0, 15.0, 0.3, 3.75), Usage(prompt=1_000, completion=0, cached=400, written=500), 2_295),
+        (Price(3.0, 15.0, 0.3), Usage(prompt=1_000, completion=0, written=500), 3_000),
         # A provider that counts cached tokens beside the prompt must not make a call cheaper than free.
         (Price(3.0, 15.0, 0.3), Usage(prompt=100, completion=0, cached=1_000), 300),
     ],
 )
 def test_a_price_is_dollars_per_million_tokens(price: Price, usage: Usage, microdollars: int) -> None:
     assert price.microdollars(usage) == microdollars
+
+
+def test_what_is_reserved_is_the_dearest_that_a_cache_can_make_it() -> None:
+    assert Price(3.0, 15.0, 0.3, 3.75).most_microdollars(1_000, 100) == 5_250
+    assert Price(3.0, 15.0, 0.3, 0.0).most_microdollars(1_000, 100) == 4_500
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ few, and what a provider keeps in its cache stays valid.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from services.core.records import Cuts, Window
 from services.core.store import Talk
+from services.core.window import Cuts, Window
 from services.worker.context.masking import masked, shortened
 from services.worker.context.outline import outline
 from services.worker.context.tokens import tokens_of
@@ -18,7 +18,7 @@ _MARGIN = 0.95
 _KEPT_TURNS = 10
 _STEP_TURNS = 5
 # As long as it is so small nothing is masked: it costs little, and the model sees all.
-_WHOLE_TOKENS = 16_000
+_WHOLE_TOKENS = 32_000
 # Who has to cut cuts down to this share, so that the next turns need no cut.
 _TARGET = 0.7
 _OUTLINE_SHARE = 0.15

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from services.core.records import Cuts, Window
 from services.core.store import Talk
+from services.core.window import Cuts, Window
 from services.scripted.conversation import read_conversation
 from services.worker.context.tokens import tokens_of
 from services.worker.context.view import Parts, View, budget_of, fit
