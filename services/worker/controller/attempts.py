@@ -41,8 +41,8 @@ from services.worker.executors import AttemptSpec, Executor, Held, Observed, Pha
 
 log = structlog.get_logger()
 
-# A shell that is told to end waits for what it runs and ends as that did. Most would be gone at once, and a program that
-# saves its state before it leaves would be taken for what they left behind.
+# A shell that is told to end waits for what it runs and ends as that did. Most would be gone at once, and a program
+# that saves its state before it leaves would be taken for what they left behind.
 _PATIENT = "trap exit TERM; "
 _TOKEN_SLACK_SECONDS = 24 * 3600.0
 # So many attempts are looked at before news is heard again.
