@@ -135,7 +135,7 @@ def _wheel() -> bytes:
     files: dict[str, Any] = {
         "curves.py": "def smooth(values):\n    return [sum(values[: n + 1]) / (n + 1) for n in range(len(values))]\n",
         "curves-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: curves\nVersion: 1.0\n",
-        "curves-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: story\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "curves-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: us\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         "curves-1.0.dist-info/RECORD": "curves.py,,\ncurves-1.0.dist-info/METADATA,,\ncurves-1.0.dist-info/WHEEL,,\n",
     }
     content = io.BytesIO()

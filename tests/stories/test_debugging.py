@@ -14,7 +14,7 @@ from tests.stories.house import House
 
 
 def test_what_the_platform_takes_away_goes_on_from_its_checkpoint_and_the_agent_never_hears_of_it(house: House) -> None:
-    """The shim is told to end, as a kubelet does for whoever comes before; on a cluster see tests/cluster/test_kueue."""
+    """The shim is told to end, as by a kubelet. On a cluster, tests/cluster/test_kueue has the quota taken back."""
 
     def has_saved(state: RunState) -> bool:
         return "train" in state.steps and "epoch=5" in house.log("preemption", "train")
