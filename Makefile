@@ -16,7 +16,8 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 # More arguments for pytest: make test TESTS=tests/core ARGS=-x
 TESTS ?=
 ARGS ?=
-PYTEST := $(BIN)/pytest -n auto
+# Tests that share what takes long to start say so by a group, and stay in one process.
+PYTEST := $(BIN)/pytest -n auto --dist loadgroup
 
 help: ## Say what each target does.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

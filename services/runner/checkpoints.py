@@ -27,6 +27,8 @@ LOOK_SECONDS = 1.0
 QUIET_SECONDS = 3.0
 _ASKED = frozenset({ExitReason.CANCELLED, ExitReason.DEADLINE})
 _JOIN_SECONDS = 0.25
+# From here on an exit code is 128 and the number of a signal.
+_KILLED = 129
 
 Warn = Callable[[str, str], None]
 
@@ -48,10 +50,11 @@ def is_whole(record: ExitRecord, changed: float, quiet_seconds: float) -> bool:
     """Whether a program that ended so left its last checkpoint whole; `changed` is when it last touched it.
 
     One that left by itself, done or asked to go, had its last word. Of one that crashed or was killed only what it had
-    left alone for a while is believed.
+    left alone for a while is believed. A shell passes on the end of a program that was killed as a code of its own.
     """
     was_asked = record.terminated or record.reason in _ASKED
-    if record.signal is None and record.exit_code is not None and (record.exit_code == 0 or was_asked):
+    left = record.signal is None and record.exit_code is not None and record.exit_code < _KILLED
+    if left and (record.exit_code == 0 or was_asked):
         return True
     return changed <= record.finished - quiet_seconds
 

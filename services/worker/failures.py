@@ -5,7 +5,7 @@ What a failure is follows from types, statuses and headers, never from its text.
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
@@ -69,6 +69,17 @@ def failure_of_status(status: int | None) -> Failure:
     if status < 400:
         return Failure.RUBBISH
     return _BY_STATUS.get(status, Failure.REFUSED)
+
+
+def status_of(causes: Sequence[BaseException]) -> int | None:
+    """The HTTP status behind an error, by the cause nearest to the wire: what wraps it may have made another of it by
+    what the provider's text says. `causes` begin with the error itself."""
+    for cause in reversed(causes):
+        for holder in (cause, getattr(cause, "response", None)):
+            status = getattr(holder, "status_code", None)
+            if isinstance(status, int):
+                return status
+    return None
 
 
 def retry_after(value: str | None, now: float | None = None) -> float | None:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import httpx
 
 from services.core.rules import Effort
-from services.worker.failures import Failure, ModelFailed, causes_of, failure_of_status, retry_after
+from services.worker.failures import Failure, ModelFailed, causes_of, failure_of_status, retry_after, status_of
 from services.worker.prices import FREE, Price
 from services.worker.reply import Parts, Reply, encodable
 
@@ -213,7 +213,7 @@ class LitellmModel:
             if any(isinstance(cause, types) for cause in causes):
                 return ModelFailed(kind, detail)
         headers = getattr(error, "litellm_response_headers", None) or {}
-        kind = failure_of_status(getattr(error, "status_code", None))
+        kind = failure_of_status(status_of(causes))
         return ModelFailed(kind, detail, retry_after(headers.get("retry-after")))
 
 

@@ -72,6 +72,13 @@ def test_a_goal_is_on_record_when_the_answer_comes(api: Api, http: httpx.Client)
     assert api.hints.runs == [run]
 
 
+@pytest.mark.parametrize(
+    "model", ["ollama/qwen3:8b", "vllm/Qwen/Qwen3-8B", "lm_studio/a.b", "llamacpp/x", "anthropic/claude-x@20260101"]
+)
+def test_a_goal_may_name_any_providers_or_local_model(api: Api, http: httpx.Client, model: str) -> None:
+    assert api.parts.store.state(submit(http, model=model)).model == model
+
+
 def test_a_goal_without_a_model_gets_the_installs_own(api: Api, http: httpx.Client) -> None:
     assert api.parts.store.state(submit(http)).model == "scripted/digits"
 

@@ -56,6 +56,6 @@ def test_a_script_opens_with_its_keys_its_arguments_and_its_answers() -> None:
 
 def test_a_package_of_tests_is_named_after_a_service() -> None:
     ours = {path.name for path in SERVICES.iterdir() if path.is_dir()}
-    beside = {"architecture", "cluster", "crash", "deploy", "e2e", "web"}
+    beside = {"architecture", "cluster", "crash", "deploy", "e2e", "stories", "web"}
     found = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert found <= ours | beside

@@ -125,6 +125,7 @@ def test_what_cannot_be_kept_is_told_and_costs_nothing_else(rig: Rig) -> None:
         ({"exit_code": 1}, 90.0, True),
         ({"exit_code": 1, "terminated": True}, 99.9, True),
         ({"exit_code": 143, "signal": 15, "terminated": True}, 99.9, False),
+        ({"exit_code": 143, "terminated": True}, 99.9, False),
         ({"exit_code": 1, "reason": ExitReason.DEADLINE}, 99.9, True),
         ({"exit_code": 137, "signal": 9, "reason": ExitReason.CANCELLED}, 99.9, False),
         ({"exit_code": None, "reason": ExitReason.SHIM_LOST}, 99.9, False),

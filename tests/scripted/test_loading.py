@@ -58,3 +58,14 @@ def test_a_sound_playbook_is_called_by_its_directory(tmp_path: Path) -> None:
 def test_a_directory_without_playbooks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PlaybookInvalid, match="no playbooks here"):
         load_playbooks(tmp_path)
+
+
+def test_arguments_may_be_merged_and_changed(tmp_path: Path) -> None:
+    text = (
+        HEAD + "  one: {call: [{tool: a, arguments: &one {b: 1, c: 2}}], next: two}\n"
+        "  two: {call: [{tool: a, arguments: {<<: *one, c: 3}}]}\n"
+    )
+
+    playbook = load_playbook(write_playbook(tmp_path, text))
+
+    assert playbook.states["two"].call[0].arguments == {"b": 1, "c": 3}

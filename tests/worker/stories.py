@@ -99,6 +99,9 @@ STORIES: dict[str, dict[str, Any]] = {
     "unknown": refused(404),
     "fussy": refused(400, times=1),
     "stubborn": refused(400),
+    "misleading": refused(
+        400, message="n is 4291 and must be below 15000; no rate limit, timeout, 429, 503, overloaded or quota is it."
+    ),
     "too-long": refused(
         400, code="context_length_exceeded", message="This model's maximum context length is 8192 tokens."
     ),
@@ -133,6 +136,9 @@ STORIES: dict[str, dict[str, Any]] = {
     ),
     "wrong": story(calls("bash", call("read", path="a", lines=3), command=""), FINISH),
     "explodes": story(calls("explode", call("plan", items=[]), call("explode")), FINISH),
+    "prints-secrets": story(
+        calls("bash", command="printf 'key %s-%s\\n' sk ant-api03-0123456789abcdefghijABCDEFGHIJ"), FINISH
+    ),
     "sleeps": story(calls("bash", command="echo $$ > /tmp/nothing; sleep 60"), FINISH),
     "dawdles": story({**FINISH, "fault": {"kind": "slow_first_byte", "seconds": 60.0, "times": 100}}),
     "deletes": story(

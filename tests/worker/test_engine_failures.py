@@ -8,6 +8,7 @@ import pytest
 from services.core import events as ev
 from services.core.lifecycle import Reason, Status
 from services.core.records import Limits
+from tests.scripted.server import ScriptedServer
 from tests.worker.conftest import Moments, OpenWorkshop
 from tests.worker.workshop import Workshop
 
@@ -42,6 +43,7 @@ def test_what_passes_is_waited_for_and_costs_no_turn(workshop: Workshop, story: 
         ("forbidden", Reason.MODEL_AUTH, 1, 1),
         ("unpaid", Reason.MODEL_CREDIT, 6, 1),
         ("unknown", Reason.MODEL_REFUSED, 1, 1),
+        ("misleading", Reason.MODEL_REFUSED, 1, 1),
         ("too-long", Reason.CONTEXT_EXCEEDED, 1, 1),
         ("rubbish", Reason.MODEL_RUBBISH, 1, 3),
         ("away", Reason.MODEL_UNAVAILABLE, 3, 8),
@@ -59,6 +61,19 @@ def test_what_does_not_pass_ends_the_run_with_its_reason(
     assert workshop.path_of(run)[-2:] == [Status.CANCELLING, Status.FAILED]
     assert state.detail
     assert workshop.events(run, ev.ErrorRaised)[0].error == state.detail
+
+
+@pytest.mark.parametrize(("story", "requests"), [("limited", 4), ("shaky", 5), ("away", 8), ("closes", 3)])
+def test_each_try_is_one_request_to_the_provider(
+    workshop: Workshop, scripted: ScriptedServer, story: str, requests: int
+) -> None:
+    """Nothing below the engine asks again by itself, so tries are never multiplied."""
+    before = scripted.requests()["by_playbook"].get(story, 0)
+
+    state = workshop.drive(workshop.accept(story))
+
+    assert scripted.requests()["by_playbook"][story] - before == requests
+    assert state.spend.calls == requests
 
 
 def test_a_model_nobody_serves_is_refused_and_a_server_nobody_runs_is_unavailable(open_workshop: OpenWorkshop) -> None:

@@ -100,6 +100,16 @@ def test_wrong_arguments_are_answered_field_by_field(workshop: Workshop) -> None
     assert workshop.events(run, ev.ToolStateChange) == []
 
 
+def test_a_secret_that_a_command_prints_reaches_neither_the_log_nor_the_model(workshop: Workshop) -> None:
+    run = workshop.accept("prints-secrets")
+
+    assert workshop.drive(run).status is Status.SUCCEEDED
+
+    output = workshop.events(run, ev.ToolOutput)[0].output
+    assert "key [REDACTED]" in output and told(workshop, run)[0] == output
+    assert "0123456789" not in repr(workshop.history(run)[3:]) + output
+
+
 @pytest.mark.parametrize("error", [KeyError("x"), RecursionError("deep")])
 def test_a_tool_that_raises_is_a_tool_error_and_not_the_end(workshop: Workshop, error: Exception) -> None:
     def explode(call: Call, arguments: Nothing) -> Result:

@@ -5,7 +5,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from services.worker.failures import Failure, failure_of_status, retry_after
+from services.worker.failures import Failure, causes_of, failure_of_status, retry_after, status_of
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,23 @@ from services.worker.failures import Failure, failure_of_status, retry_after
 )
 def test_a_status_stands_for_one_kind_of_failure(status: int | None, kind: Failure) -> None:
     assert failure_of_status(status) is kind
+
+
+class Answered(Exception):
+    """An error with a status, as libraries raise them."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self.status_code = status
+
+
+def test_the_status_that_came_over_the_wire_counts_and_not_what_was_made_of_it() -> None:
+    wrapped = Answered(429)
+    wrapped.__cause__ = Answered(400)
+
+    assert status_of(list(causes_of(wrapped))) == 400
+    assert status_of([Answered(503)]) == 503
+    assert status_of([ValueError("429")]) is None
 
 
 @pytest.mark.parametrize(

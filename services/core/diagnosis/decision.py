@@ -82,8 +82,9 @@ def _firm_line(lines: Sequence[Candidate], ending: Ending) -> Candidate | None:
     if ending.code == 127:
         firm = [line for line in firm if line.failure is not Failure.FILE_NOT_FOUND]
     if ending.is_timed_out or ending.code in {130, 143}:
-        # It lived until it was ended; what it said before did not end it.
-        firm = [line for line in firm if line.failure in {Failure.STOPPED, Failure.DEADLINE, Failure.HANG}]
+        # It lived until it was ended; what it said before did not end it, and by its deadline it was ended by us.
+        ends = {Failure.DEADLINE, Failure.HANG} | (set() if ending.is_timed_out else {Failure.STOPPED})
+        firm = [line for line in firm if line.failure in ends]
     return max(firm, key=lambda line: (line.gravity > 0, line.rule.sure, -line.offset), default=None)
 
 
@@ -132,7 +133,9 @@ def _ends_in_nan(found: Scan) -> bool:
 
 def _out_of_time(found: Scan) -> Finding:
     """Ended by its time limit: whether it got on until then."""
-    last = found.tail[-1].text.lower() if found.tail else ""
+    # The shell's word for a program that was told to end is not the program's last.
+    said = (line.text.strip().lower() for line in reversed(found.tail))
+    last = next((text for text in said if text != "terminated"), "")
     waits = any(word in last for word in _WAITING)
     progressed = any(series.count >= 3 for series in found.metrics.series.values()) or len(found.tail) > _LAST_WORDS
     bars = [bar for line in found.tail if (bar := progress(line.text))]

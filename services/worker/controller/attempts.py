@@ -41,6 +41,9 @@ from services.worker.executors import AttemptSpec, Executor, Held, Observed, Pha
 
 log = structlog.get_logger()
 
+# A shell that is told to end waits for what it runs and ends as that did. Most would be gone at once, and a program
+# that saves its state before it leaves would be taken for what they left behind.
+_PATIENT = "trap exit TERM; "
 _TOKEN_SLACK_SECONDS = 24 * 3600.0
 # So many attempts are looked at before news is heard again.
 _PIECE = 16
@@ -223,7 +226,7 @@ class Reconciler:
             step=step,
             number=attempt.number,
             tenant=state.tenant,
-            command=("sh", "-c", attempt.command),
+            command=("sh", "-c", f"{_PATIENT}{attempt.command}"),
             snapshot=attempt.snapshot,
             env=attempt.env,
             inputs=inputs,

@@ -111,3 +111,17 @@ def test_a_cause_among_other_ranks_output_is_found() -> None:
     others = "".join(f"[rank{n % 7 + 1}] step {n} loss 0.5\n" for n in range(9_000))
     found = diagnosed(STEPS * 20 + crash("IndexError: Target 3 is out of bounds.") + others)
     assert found.failure is Failure.INDEX_OUT_OF_RANGE
+
+
+@pytest.mark.parametrize(
+    ("log", "failure"),
+    [
+        (STEPS + "Terminated\n", Failure.DEADLINE),
+        ("loading 8 shards\nTerminated\n", Failure.HANG),
+        (STEPS + "rank 0 waits at the barrier\nTerminated\n", Failure.HANG),
+    ],
+)
+def test_what_a_shell_says_of_a_program_whose_time_was_over_is_not_the_reason(log: str, failure: Failure) -> None:
+    reason = "deadline: it ran longer than its deadline and was stopped"
+
+    assert diagnosed(log, 143, reason).failure is failure

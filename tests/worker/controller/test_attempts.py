@@ -64,7 +64,8 @@ def test_a_wanted_attempt_is_submitted_with_all_it_needs(control: Control) -> No
 
     spec = control.cloud.submitted[-1]
     assert (spec.attempt, spec.run, spec.step, spec.number, spec.tenant) == (f"{run}-train-1", run, "train", 1, "acme")
-    assert (spec.command, spec.env, spec.memory_bytes) == (("sh", "-c", "python train.py"), {"SEED": "1"}, 2**30)
+    assert (spec.env, spec.memory_bytes) == ({"SEED": "1"}, 2**30)
+    assert spec.command == ("sh", "-c", "trap exit TERM; python train.py")
     assert (spec.deadline_seconds, spec.grace_seconds, spec.api_url) == (60.0, 5, "http://api.example")
     assert spec.inputs == {"data": ()}
     check("s", spec.attempt, spec.token.get_secret_value())

@@ -93,11 +93,10 @@ ROWS = (
         "does not appear to have files named",
         "cannot find the requested files in the … hub",
         "model … not found on",
-        "project … not found",
-        "artifact … not found",
         "could not find dataset",
-        "dataset … not found",
     ),
+    # A local path may be named like that: what says that it is a file's counts for more.
+    rule(Failure.REMOTE_NOT_FOUND, 0.88, "project … not found", "artifact … not found", "dataset … not found"),
     rule(
         Failure.REMOTE_NOT_FOUND,
         0.9,
