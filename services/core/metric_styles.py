@@ -1,91 +1,65 @@
 """How programs write metrics on one line: a table of styles, each a pure function from a clean line to its metrics.
 
-Add a style by adding a function to `STYLES`. No state: what takes several lines is in `series`.
+Add a style by adding a function to `STYLES`. No state: what takes several lines is in `metric_blocks`, bars are in
+`metric_bars`, coordinates in `metric_places`, names and numbers side by side in `metric_pairs`.
 """
 
 import json
-import math
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
 
-_MAX_NAME = 100
-_MAX_STEP = 2**53
+from services.core.metric_names import in_split, is_measure, is_series
+from services.core.metric_pairs import WRAPPED, Pair, number, pairs_in
+from services.core.metric_places import Metric, Place, place_in, place_of
+from services.core.metric_prefixes import without_prefix
+
+__all__ = ["Metric", "Place", "metrics_of", "read_line"]
+
 _MAX_METRICS = 200
 # People read what is on a line of this length at most; what is longer is a dump.
 _MAX_PROSE = 4_000
+_MAX_DEPTH = 3
 
-_VALUE = r"[-+]?(?:\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|nan|NaN|NAN|inf|Inf|Infinity)"
-# Not a value: part of a longer word or number, a date, a time, a fraction, an amount with a unit.
-_VALUE_END = r"(?![\w:/]|\.\d|-\d|%\||\s?(?:[kMGT]i?B|ms|us|s/|it/s|sec))"
-_NAME = r"[A-Za-z_@][\w@./()-]{0,100}"
-_FIRST_WORD = (
-    r"(?:[Tt]rain(?:ing)?|[Vv]al(?:id(?:ation)?)?|[Tt]est|[Ee]val(?:uation)?|[Aa]vg\.?|[Mm]ean|[Ll]earning|[Bb]est)"
+_QUOTED_PAIR = re.compile(
+    rf"""["'](?P<name>[A-Za-z_@][\w@./() %+-]{{0,100}})["']\s?:\s?["']?{WRAPPED}["']?(?=\s?[,}})\]])"""
 )
-_KNOWN = r"(?:[\w/-]{0,60}?(?:[Ll]oss|[Aa]cc(?:uracy)?|[Ll]r|[Ff]1|[Pp]erplexity|ppl|[Ee]rror|[Rr]eward))"
-
-_PAIR = re.compile(rf"(?<![\w.])((?:{_FIRST_WORD} )?{_NAME})\s{{0,8}}[:=]\s{{0,8}}({_VALUE}){_VALUE_END}")
-_SPACED = re.compile(rf"(?<![\w.])((?:{_FIRST_WORD} )?{_KNOWN})\s{{1,4}}({_VALUE}){_VALUE_END}")
-_QUOTED_PAIR = re.compile(rf"""["']({_NAME})["']:\s?["']?({_VALUE})["']?(?=\s?[,}}])""")
-_STEP_NAMES = ("global_step", "step", "iteration", "iter", "it", "batch", "update")
-_STEP = re.compile(
-    r"(?<![A-Za-z_])(?:(?:global[_ ])?step|iteration|iter|it|batch|update)[\s:=#]{0,3}[\[(]?\s{0,4}"
-    r"(\d+)(?![\d.]*%)",
-    re.IGNORECASE,
+# Optuna says so.
+_TRIAL_VALUE = re.compile(rf"\bTrial (\d{{1,9}}) finished with (?P<name>value)s?: {WRAPPED}")
+# pycocotools says so.
+_COCO = re.compile(
+    r"^\s{0,4}Average (?:Precision|Recall)\s{1,4}\((?P<name>A[PR])\) @\[ IoU=(?P<iou>[\d.:]{1,12})\s{0,8}\|"
+    r" area=\s{0,8}(?P<area>\w{1,8})\s?\| maxDets=\s{0,8}(?P<most>\d{1,5})\s?\] = (?P<value>-?\d(?:\.\d{1,6}|\b))"
 )
-_EPOCH = re.compile(r"(?<![A-Za-z_])epoch(?:\((?:train|val)\))?[\s:=#]{0,3}[\[(]?\s{0,4}(\d+(?:\.\d+)?)", re.IGNORECASE)
-_BRACKETED = re.compile(r"^\s{0,4}\[\s{0,6}(\d+)(?:/\d+)?\]")
-_TWO_BRACKETS = re.compile(r"\[\s{0,6}(\d+)(?:/\d+)?\]\s?\[\s{0,6}(\d+)(?:/\d+)?\]")
-_RANK = re.compile(r"(?<![A-Za-z])(?:local_)?rank[\s:=]{0,2}(\d+)", re.IGNORECASE)
-_SPLIT = re.compile(r"^\W{0,4}(train|val|valid|validation|eval|test)\b", re.IGNORECASE)
-_NO_SERIES = frozenset(
-    {*_STEP_NAMES, "epoch", "train epoch", "eval epoch", "test epoch", "rank", "local_rank", "eta", "seed", "pid"}
-)
-_WORD = re.compile(r"[A-Za-z]{2,}")
-
-
-Found = re.Match[str] | None
-
-
-class Metric(NamedTuple):
-    """One value of a series as the program printed it, percentages too, with the coordinates that stood near it."""
-
-    name: str
-    value: float
-    step: int | None = None
-    epoch: float | None = None
-    rank: int | None = None
-    split: str | None = None
-
-
-class Place(NamedTuple):
-    """The coordinates that a line gives."""
-
-    step: int | None = None
-    epoch: float | None = None
-    rank: int | None = None
-    split: str | None = None
+# The summary that wandb prints at its end repeats what has been printed.
+_REPEATS = ("wandb:",)
 
 
 def read_line(text: str) -> list[Metric]:
     """The metrics in one clean line, by the first style that finds any. NaN and the infinities are values."""
+    rank, text = without_prefix(text)
+    if text.startswith(_REPEATS):
+        return []
     for style in STYLES:
         found = style(text)
         if found:
-            return found[:_MAX_METRICS]
+            return [m._replace(rank=rank) for m in found] if rank is not None and found[0].rank is None else found
     return []
 
 
 def read_json(text: str) -> list[Metric]:
-    """A line that is one JSON object: its numbers."""
-    if not (text.startswith("{") and text.rstrip().endswith("}")):
+    """A line that ends in a JSON object: its numbers; those of objects inside are named with a slash."""
+    start = text.find('{"')
+    if start < 0 or not text.endswith("}"):
         return []
     try:
-        members = json.loads(text)
+        members = json.loads(text[start:])
     except (ValueError, RecursionError):
         return []
-    pairs = [(name, float(value)) for name, value in members.items() if type(value) in (int, float)]
-    return _metrics(pairs, _place_of(dict(pairs)))
+    named = dict(_numbers(members, "", 0))
+    place = place_of(named)
+    around, _ = place_in(text[:start]) if start else (Place(), "")
+    place = Place(*(own if own is not None else other for own, other in zip(place, around, strict=True)))
+    return metrics_of([Pair(name, repr(value)) for name, value in named.items()], place, own_names=True)
 
 
 def read_dict(text: str) -> list[Metric]:
@@ -93,82 +67,64 @@ def read_dict(text: str) -> list[Metric]:
     start = text.find("{'")
     if start < 0:
         return []
-    pairs = [(name, float(value)) for name, value in _QUOTED_PAIR.findall(text, start)]
-    own, around = _place_of(dict(pairs)), place_in(text[:start])
-    if own.step is None and own.epoch is None:
-        if start and around.step is None and around.epoch is None:
-            return []  # Some dictionary in a sentence.
-        own = around
-    return _metrics(pairs, own._replace(rank=own.rank if own.rank is not None else around.rank))
+    around, before = place_in(text[:start]) if start else (Place(), "")
+    if "param" in before or "config" in before.lower() or "args" in before.lower():
+        return []
+    found = [Pair(match["name"], match["number"]) for match in _QUOTED_PAIR.finditer(text, start)]
+    place = place_of({pair.name: number(pair.value) for pair in found})
+    place = Place(*(own if own is not None else other for own, other in zip(place, around, strict=True)))
+    return metrics_of(found, place, own_names=True)
 
 
 def read_pairs(text: str) -> list[Metric]:
-    """`epoch 3 step 120: loss=0.5 acc: 0.9`. Without any coordinate only if there is nothing else on the line."""
-    text = text[:_MAX_PROSE]
-    place = place_in(text)
-    if place.step is None and place.epoch is None:
-        return _metrics(pairs_in(text), place) if not _WORD.search(_PAIR.sub("", text)) else []
-    pairs = pairs_in(text)
-    names = {name for name, _ in pairs}
-    pairs += [(name, float(value)) for name, value in _SPACED.findall(text) if name not in names]
-    return _metrics(pairs, place)
+    """`epoch 3 step 120: loss=0.5 acc: 0.9`. Without any coordinate only what is named as a measure."""
+    place, rest = place_in(text[:_MAX_PROSE])
+    return metrics_of(pairs_in(rest, place.is_known), place)
+
+
+def read_trial(text: str) -> list[Metric]:
+    """The value that a trial of a search came to."""
+    found = _TRIAL_VALUE.search(text) if "Trial " in text else None
+    return [Metric(found["name"], number(found["number"]), trial=int(found[1]))] if found else []
+
+
+def read_coco(text: str) -> list[Metric]:
+    """One row of the summary of a detector's evaluation."""
+    found = _COCO.match(text) if "maxDets" in text else None
+    if found is None:
+        return []
+    name = f"{found['name']}@[IoU={found['iou']}|area={found['area']}|maxDets={found['most']}]"
+    return [Metric(name, float(found["value"]))]
 
 
 Style = Callable[[str], list[Metric]]
-STYLES: tuple[Style, ...] = (read_json, read_dict, read_pairs)
+STYLES: tuple[Style, ...] = (read_trial, read_coco, read_json, read_dict, read_pairs)
 
 
-def read_bar_text(head: str, rest: str) -> list[Metric]:
-    """The metrics beside a progress bar: coordinates before it, pairs after it."""
-    return _metrics(pairs_in(rest[:_MAX_PROSE]), place_in(head))[:_MAX_METRICS]
+def metrics_of(pairs: Iterable[Pair], place: Place, *, own_names: bool = False) -> list[Metric]:
+    """Pairs at a place as metrics. Without coordinates only those named as measures; settings are none at all.
+
+    `own_names` keeps the names as they are: a program that writes a record of names chose them.
+    """
+    found = []
+    for name, value, unit in pairs:
+        if is_series(name) if place.is_known else is_measure(name):
+            named = name if own_names else in_split(name, place.split, place.step is not None)
+            found.append(Metric("_".join(named.split()), number(value), *place, unit))
+    return found[:_MAX_METRICS]
 
 
-def pairs_in(text: str) -> list[tuple[str, float]]:
-    """Every `name=number` and `name: number`."""
-    return [(name, float(value)) for name, value in _PAIR.findall(text)]
+def _numbers(members: object, within: str, depth: int) -> Iterable[tuple[str, float]]:
+    if not isinstance(members, dict) or depth >= _MAX_DEPTH:
+        return
+    told = next((members[key] for key in ("metric", "key", "tag", "name") if isinstance(members.get(key), str)), None)
+    for name, value in members.items():
+        if type(value) in (int, float) or (isinstance(value, str) and _is_number(value)):
+            is_told = told is not None and name in ("value", "val")
+            yield within + (told[:100] if is_told and told else name), float(value)
+        else:
+            yield from _numbers(value, f"{within}{name}/", depth + 1)
 
 
-def place_in(text: str) -> Place:
-    """The coordinates that stand in a line."""
-    step, epoch = _STEP.search(text), _EPOCH.search(text)
-    if step is None and "[" in text:
-        epoch, step = _in_brackets(text, epoch)
-    rank, split = _RANK.search(text), _SPLIT.match(text)
-    return Place(
-        whole(float(step[step.lastindex or 1])) if step else None,
-        finite(float(epoch[1])) if epoch else None,
-        whole(float(rank[1])) if rank else None,
-        split[1].lower() if split else None,
-    )
-
-
-def _in_brackets(text: str, epoch: Found) -> tuple[Found, Found]:
-    """Epoch and step where the line is headed `[3/10][120/500]`, `Epoch [3][120/500]` or `[120]`."""
-    two = _TWO_BRACKETS.search(text)
-    if two:
-        return epoch or two, two
-    return epoch, _BRACKETED.match(text) if epoch is None else None
-
-
-def _place_of(members: Mapping[str, float]) -> Place:
-    """The coordinates among named values."""
-    step = next((members[name] for name in _STEP_NAMES if name in members), math.nan)
-    return Place(whole(step), finite(members.get("epoch", math.nan)), whole(members.get("rank", math.nan)))
-
-
-def whole(value: float) -> int | None:
-    """A coordinate that counts, None for a number that no count reaches."""
-    return int(value) if abs(value) <= _MAX_STEP else None
-
-
-def finite(value: float) -> float | None:
-    """A coordinate that may lie between two counts, None for NaN and the infinities."""
-    return value if math.isfinite(value) else None
-
-
-def _metrics(pairs: Iterable[tuple[str, float]], place: Place) -> list[Metric]:
-    return [
-        Metric("_".join(name.split())[:_MAX_NAME], value, *place)
-        for name, value in pairs
-        if name.lower() not in _NO_SERIES and not name.endswith(".py")
-    ]
+def _is_number(text: str) -> bool:
+    return len(text) < 30 and re.fullmatch(r"[-+]?\d{1,15}(?:\.\d{1,20})?(?:e[-+]?\d{1,3})?|nan|-?inf", text) is not None
