@@ -36,7 +36,7 @@ _TENANTS = [f"team-{number}" for number in range(10)]
 _QUOTA = {"team-0": 100, "team-1": 150, "team-2": 180}
 _PROBES, _PROBES_PER_SECOND = 60, 1.0
 _STEADY_SECONDS = 30.0
-_STEP_SECONDS = (5.0, 60.0)
+_STEP_SECONDS = (20.0, 200.0)
 _FILL_SECONDS, _PROBE_SECONDS, _END_SECONDS = 400.0, 120.0, 900.0
 _PROBE_TENANT = "prober"
 

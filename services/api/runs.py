@@ -30,6 +30,7 @@ from services.core.keys import new_run_id, run_id_from
 from services.core.lifecycle import Reason, Status
 from services.core.needs import Needs
 from services.core.records import RunState
+from services.core.rules import Terms
 from services.core.store import Draft
 from services.core.workspace import EMPTY
 
@@ -178,16 +179,22 @@ def _accepted(parts: Parts, caller: KeyRecord, wanted: Asked, *, is_known: bool)
     if not is_known:
         submission.check_deadline(goal, time.time())
         submission.check_resources(goal, caller.tenant, parts.pools)
+    snapshot = EMPTY if is_known else submission.input_snapshot(wanted, parts.workspace)
+    if not is_known:
+        submission.check_evaluation_data(goal, snapshot, parts.workspace)
     return ev.RunAccepted(
         tenant=caller.tenant,
         goal=goal.goal,
         model=model,
         limits=goal.limits,
         labels=goal.labels,
-        snapshot=EMPTY if is_known else submission.input_snapshot(wanted, parts.workspace),
+        snapshot=snapshot,
         deadline=goal.deadline,
         accepted_by=caller.name,
         resources=Needs() if goal.resources is None else Needs(**dict(goal.resources)),
+        rules=Terms() if goal.rules is None else goal.rules.terms,
+        fallback_model=goal.fallback_model or "",
+        effort=goal.effort or "",
     )
 
 

@@ -7,7 +7,7 @@ import io
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, BinaryIO
+from typing import Annotated, BinaryIO, Literal
 
 from pydantic import BeforeValidator, Field, FiniteFloat, StringConstraints, WithJsonSchema
 
@@ -19,6 +19,7 @@ from services.core.needs import AskedNeeds
 from services.core.placement import Refusal, place
 from services.core.pools import Pools
 from services.core.records import Limits
+from services.core.rules import AskedTerms, matches
 from services.core.workspace import EMPTY, Workspace
 
 MAX_LABELS = 32
@@ -68,10 +69,13 @@ class Submission(Input):
 
     goal: Said
     model: ModelName | None = Field(None, description="Which model works on it; the install's own unless told.")
+    fallback_model: ModelName | None = Field(None, description="Takes over where the model is not there, once.")
+    effort: Literal["low", "medium", "high"] | None = Field(None, description="How much the model is to think.")
     limits: Limits = Limits()
     labels: dict[LabelName, LabelValue] = Field(default_factory=dict, max_length=MAX_LABELS)
     deadline: Deadline | None = Field(None, description="RFC 3339 or seconds since the epoch; in the future.")
     resources: AskedNeeds | None = Field(None, description="What a step gets that does not say what it needs.")
+    rules: AskedTerms | None = Field(None, description="Rules to switch off, the cost line, evaluation data.")
     files: dict[PathName, str] | None = Field(None, max_length=MAX_FILES, description="Path to text.")
     files_base64: dict[PathName, str] | None = Field(None, max_length=MAX_FILES, description="Path to bytes.")
     archive_base64: str | None = Field(None, description="A tar or tar.gz; instead of the others.")
@@ -110,6 +114,15 @@ def check_resources(submission: Submission, tenant: str, pools: Pools) -> None:
     choice = place(pools, tenant, submission.resources.resources)
     if isinstance(choice, Refusal):
         raise BadField(choice.text, f"resources.{choice.field}")
+
+
+def check_evaluation_data(submission: Submission, snapshot: str, workspace: Workspace) -> None:
+    """Raises `BadField` for evaluation data that is among no inputs: it would be kept from nobody."""
+    patterns = submission.rules.evaluation_data if submission.rules else []
+    paths = [entry.path for entry in workspace.list(snapshot)] if patterns else []
+    for pattern in patterns:
+        if not any(matches(path, pattern) for path in paths):
+            raise BadField(f"no input file is called {pattern!r}", "rules.evaluation_data")
 
 
 def input_snapshot(asked: Asked, workspace: Workspace) -> str:

@@ -35,6 +35,7 @@ def parser() -> ArgumentParser:
         _pools,
         _events,
         _logs,
+        _diagnose,
         _message,
         _cancel,
         _artifacts,
@@ -74,12 +75,14 @@ def _submit(commands: _Commands) -> None:
         "submit",
         help="post a goal",
         description="Post a goal; print the run's id. Options win over the file's keys.",
-        epilog="goal.yaml has the keys goal, model, limits, labels, resources, inputs (paths, relative to the file) "
-        "and deadline.",
+        epilog="goal.yaml has the keys goal, model, fallback_model, effort, limits, labels, resources, rules (waived, "
+        "cost_line_dollars, evaluation_data), inputs (paths, relative to the file) and deadline.",
     )
     command.add_argument("goal", nargs="?", help="what is asked, in plain language; - reads it from stdin")
     command.add_argument("--file", metavar="GOAL.YAML", help="read the goal from a file")
     command.add_argument("--model", help="the model of this run (default: COHORT_MODEL, or the API's)")
+    command.add_argument("--fallback-model", metavar="MODEL", help="takes over, once, where the model is not there")
+    command.add_argument("--effort", choices=("low", "medium", "high"), help="how much the model is to think")
     command.add_argument(
         "--limit",
         action="append",
@@ -95,6 +98,7 @@ def _submit(commands: _Commands) -> None:
         help="what a step gets that does not say what it needs: gpus, gpu_memory, cpu, memory, shm, nodes, image, pool "
         "(pool=A,B: these, in this order, and no others); may be repeated",
     )
+    _rules(command)
     command.add_argument("--label", action="append", default=[], metavar="KEY=VALUE", help="may be repeated")
     command.add_argument(
         "--input", action="append", default=[], metavar="PATH", help="a file or directory to work with; may be repeated"
@@ -104,6 +108,27 @@ def _submit(commands: _Commands) -> None:
     command.add_argument("--follow", action="store_true", help="show the run until it is over; Ctrl-C detaches")
     command.add_argument("--wait", action="store_true", help="wait silently until it is over")
     _json(command)
+
+
+def _rules(command: ArgumentParser) -> None:
+    command.add_argument(
+        "--without-rule",
+        action="append",
+        default=[],
+        metavar="RULE=WHY",
+        help="switch a rule off for this run, with the reason: smoke_test, timeout, outputs, batch, seeds, "
+        "effective_batch, evaluation_data; may be repeated",
+    )
+    command.add_argument(
+        "--evaluation-data",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="input files that training must not touch; may be repeated",
+    )
+    command.add_argument(
+        "--cost-line", type=float, metavar="DOLLARS", help="steps that could cost more must keep more rules"
+    )
 
 
 def _runs(commands: _Commands) -> None:
@@ -146,6 +171,17 @@ def _logs(commands: _Commands) -> None:
     command.add_argument("-f", "--follow", action="store_true", help="go on until the attempt is over")
     command.add_argument("--attempt", type=_count, metavar="N", help="which attempt (default: the last)")
     command.add_argument("--rank", type=_count, metavar="R", help="on several nodes, which rank (default: all)")
+
+
+def _diagnose(commands: _Commands) -> None:
+    command = commands.add_parser(
+        "diagnose", help="say why a program failed, from its log and exit code (needs no server)"
+    )
+    command.add_argument("--log", metavar="FILE", required=True, help="what the program wrote; - reads it from stdin")
+    command.add_argument("--exit-code", type=int, metavar="N", help="how it ended, as a shell says it")
+    command.add_argument("--reason", default="", help="what the platform calls its end: OOMKilled, DeadlineExceeded, …")
+    command.add_argument("--pod", metavar="FILE", help="its pod, as `kubectl get pod -o json` prints it")
+    _json(command)
 
 
 def _message(commands: _Commands) -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from services.cli.problems import Usage
 from services.core.needs import AskedNeeds
 from services.core.records import Limits
+from services.core.rules import AskedTerms
 
 LARGEST_FILE_BYTES = 256 * 1024
 _LIMITS = ", ".join(Limits.model_fields)
@@ -29,6 +30,9 @@ class Goal:
     inputs: tuple[tuple[str, Path], ...] = ()
     deadline: str = ""
     resources: dict[str, Any] = field(default_factory=dict)
+    rules: dict[str, Any] = field(default_factory=dict)
+    fallback_model: str = ""
+    effort: str = ""
 
     def body(self) -> dict[str, Any]:
         """The JSON that `POST /v1/runs` takes. What was not said is left to the API."""
@@ -39,6 +43,9 @@ class Goal:
             "labels": self.labels,
             "deadline": self.deadline,
             "resources": self.resources,
+            "rules": self.rules,
+            "fallback_model": self.fallback_model,
+            "effort": self.effort,
         }
         return {name: value for name, value in asked.items() if value}
 
@@ -53,6 +60,9 @@ class _File(BaseModel):
     inputs: list[str] = []
     deadline: str | int | float | datetime | date = ""
     resources: AskedNeeds | None = None
+    rules: AskedTerms | None = None
+    fallback_model: str = ""
+    effort: str = ""
 
 
 def read_goal(path: Path) -> Goal:
@@ -78,6 +88,9 @@ def read_goal(path: Path) -> Goal:
         inputs=tuple((name, path.parent / name) for name in read.inputs),
         deadline=read.deadline.isoformat() if isinstance(read.deadline, date) else str(read.deadline),
         resources={} if read.resources is None else read.resources.model_dump(mode="json", exclude_unset=True),
+        rules={} if read.rules is None else read.rules.model_dump(mode="json", exclude_unset=True),
+        fallback_model=read.fallback_model,
+        effort=read.effort,
     )
 
 
@@ -107,6 +120,22 @@ def with_options(
         deadline=deadline or goal.deadline,
         resources=goal.resources | _resources(resources),
     )
+
+
+def with_rules(goal: Goal, off: Sequence[str], evaluation_data: Sequence[str], cost_line: float | None) -> Goal:
+    """`goal` with the rules as they were given on the command line, added to those of the file. Raises `Usage`."""
+    asked = dict(goal.rules)
+    if off:
+        asked["waived"] = asked.get("waived", {}) | dict(pair("--without-rule", text) for text in off)
+    if evaluation_data:
+        asked["evaluation_data"] = [*asked.get("evaluation_data", []), *evaluation_data]
+    if cost_line is not None:
+        asked["cost_line_dollars"] = cost_line
+    try:
+        AskedTerms.model_validate(asked)
+    except ValidationError as error:
+        raise Usage(f"rules: {_complaint(error)}") from error
+    return replace(goal, rules=asked)
 
 
 def pair(option: str, text: str) -> tuple[str, str]:
@@ -172,7 +201,7 @@ def _complaint(error: ValidationError) -> str:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"][:2])
     if first["type"] == "extra_forbidden":
-        kinds: dict[str, type[BaseModel]] = {"limits": Limits, "resources": AskedNeeds}
+        kinds: dict[str, type[BaseModel]] = {"limits": Limits, "resources": AskedNeeds, "rules": AskedTerms}
         known = ", ".join(kinds.get(name.partition(".")[0], _File).model_fields)
         return f"there is no key {name!r}; known are {known}"
     return f"{name}: {first['msg']}"

@@ -13,6 +13,7 @@ from services.cli.problems import Bewildering
 from services.cli.view import plan_lines
 from services.core.lifecycle import Status
 from services.core.records import MICRODOLLARS, Attempt, FileRef, RunState, Wait
+from services.core.rules import Terms
 from services.core.standing import stage_text
 
 _NAME_WIDTH = 10
@@ -105,7 +106,7 @@ def moment_text(time: float) -> str:
 
 def _facts(state: RunState, now: float) -> Iterator[tuple[str, str]]:
     yield "goal", one_line(state.goal, 2000)
-    yield "model", one_line(state.model, 200) or "-"
+    yield "model", one_line(_model_text(state), 200)
     yield (
         "accepted",
         moment_text(state.created) + (f" by {one_line(state.accepted_by, 60)}" if state.accepted_by else ""),
@@ -118,10 +119,26 @@ def _facts(state: RunState, now: float) -> Iterator[tuple[str, str]]:
     yield "tokens", f"{state.spend.tokens:,}{limit} ({state.spend.cached_tokens:,} cached)"
     limit = "" if state.limits.dollars is None else f" of {dollars_text(state.limits.dollars)}"
     yield "cost", f"{dollars_text(state.spend.microdollars / MICRODOLLARS)}{limit}"
+    yield from _rule_facts(state.rules)
     if state.labels:
         yield "labels", one_line(" ".join(f"{name}={value}" for name, value in sorted(state.labels.items())), 500)
     if state.wait is not None:
         yield "waits", _wait_text(state.wait, now)
+
+
+def _model_text(state: RunState) -> str:
+    effort = f", effort {state.effort}" if state.effort else ""
+    other = f", else {state.fallback_model}" if state.fallback_model else ""
+    return f"{state.model or '-'}{effort}{other}"
+
+
+def _rule_facts(rules: Terms) -> Iterator[tuple[str, str]]:
+    for rule, why in rules.waived.items():
+        yield "no rule", one_line(f"{rule}: {why}", 500)
+    if rules.cost_line_dollars is not None:
+        yield "cost line", dollars_text(rules.cost_line_dollars)
+    if rules.evaluation_data:
+        yield "kept back", one_line(", ".join(rules.evaluation_data), 500)
 
 
 def _why(state: RunState) -> str:
@@ -142,6 +159,8 @@ def _attempt_text(attempt: Attempt) -> str:
         text += f" after {seconds_text(attempt.seconds)}"
     if not attempt.is_live and attempt.status != "succeeded":
         text += f": {one_line(end_text(attempt.reason, attempt.exit_code), 80)}"
+    if attempt.diagnosis is not None:
+        text += f" ({attempt.diagnosis.failure}, to be mended by {attempt.diagnosis.owner})"
     if attempt.gap_bytes:
         text += f", {bytes_text(attempt.gap_bytes)} of its log lost"
     return text

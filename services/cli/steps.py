@@ -17,9 +17,15 @@ StepEvent = ev.StepSubmitted | ev.AttemptStarted | ev.AttemptProgressed | ev.Att
 def event_lines(data: StepEvent, look: Look) -> Iterator[str]:
     """What happened to a step, and under an attempt that failed what may help."""
     yield _event_line(data, look)
-    diagnosis = data.diagnosis if isinstance(data, ev.AttemptFinished) else None
-    if diagnosis is not None and diagnosis.remedy:
-        yield look.paint(f"{INDENT}{one_line(diagnosis.remedy, look.width - len(INDENT))}", Tone.QUIET)
+    if isinstance(data, ev.AttemptFinished) and data.diagnosis is not None:
+        diagnosis = data.diagnosis
+        sure = f", {diagnosis.confidence:.0%} sure" if diagnosis.confidence < 1 else ""
+        found = f"{diagnosis.failure}, to be mended by {diagnosis.owner}{sure}"
+        # What the cluster found stands in the verdict already.
+        found += f": {diagnosis.summary}" if diagnosis.summary not in data.reason else ""
+        yield look.paint(f"{INDENT}{one_line(found, look.width - len(INDENT))}", Tone.QUIET)
+        if diagnosis.remedy:
+            yield look.paint(f"{INDENT}{one_line(diagnosis.remedy, look.width - len(INDENT))}", Tone.QUIET)
 
 
 def _event_line(data: StepEvent, look: Look) -> str:

@@ -105,6 +105,8 @@ class View:
                 return self._tool(data)
             case ev.LlmCall() | ev.LlmFailed():
                 return [self._model(data)]
+            case ev.ModelChanged() | ev.EffortDropped() | ev.RuleRefused():
+                return [self._look.paint(f"● {one_line(_exception_text(data), 300)}", Tone.ATTENTION)]
             case (
                 ev.StepSubmitted()
                 | ev.AttemptStarted()
@@ -122,6 +124,8 @@ class View:
             case ev.RunAccepted():
                 yield paint(f"● run {self._run}", Tone.STRONG) + paint(f"  {one_line(data.model, 60)}", Tone.QUIET)
                 yield from self._block(data.goal)
+                for rule, why in data.rules.waived.items():
+                    yield paint(f"{INDENT}rule {one_line(rule, 40)} is off: {one_line(why, 300)}", Tone.ATTENTION)
             case ev.StatusChanged():
                 yield self._move(data)
                 if data.target is Status.NEEDS_HUMAN:
@@ -190,6 +194,16 @@ class View:
 
     def _note(self, text: str) -> str:
         return self._look.paint(INDENT + text, Tone.QUIET)
+
+
+def _exception_text(data: ev.ModelChanged | ev.EffortDropped | ev.RuleRefused) -> str:
+    match data:
+        case ev.ModelChanged():
+            return f"goes on with {data.target} in place of {data.source}: {data.why}"
+        case ev.EffortDropped():
+            return f"{data.model} refuses effort {data.effort} and is asked without one: {data.why}"
+        case ev.RuleRefused():
+            return f"rule {data.rule} refuses {f'step {data.step}' if data.step else 'finish'}"
 
 
 def plan_lines(plan: Iterable[PlanItem], look: Look) -> list[str]:

@@ -4,6 +4,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from services.core.records import Cuts
+
 
 class EventData(BaseModel):
     """The payload of one kind of event. `event_type` names it on the wire."""
@@ -127,11 +129,12 @@ class Interrupted(_NoData):
 
 
 class Compacted(EventData):
-    """The model's view of the history was shortened."""
+    """The model's view of the history was shortened: from all of it, by its tokens, to the view."""
 
     event_type: ClassVar[str] = "compacted"
     old_tokens: int
     new_tokens: int
+    cuts: Cuts = Cuts()
 
 
 class UndoComplete(_NoData):

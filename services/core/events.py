@@ -35,6 +35,7 @@ from services.core.lifecycle import Reason, Status
 from services.core.needs import Needs
 from services.core.records import Diagnosis, FileRef, Limits, PlanItem, Stage, Wait
 from services.core.resources import Resources, with_resources
+from services.core.rules import Effort, Terms
 
 # --- The run ------------------------------------------------------------------------------------------------------
 
@@ -52,6 +53,9 @@ class RunAccepted(EventData):
     deadline: float | None = None
     accepted_by: str = ""
     resources: Needs = Needs()
+    rules: Terms = Terms()
+    fallback_model: str = ""
+    effort: Effort = ""
 
 
 class StatusChanged(EventData):
@@ -117,6 +121,20 @@ class PlanUpdate(EventData):
     plan: list[PlanItem]
 
 
+class CompletionQuestioned(EventData):
+    """The agent said that it was done, and was told what speaks against it."""
+
+    event_type: ClassVar[str] = "completion_questioned"
+    problems: list[str]
+
+
+class AgentNudged(EventData):
+    """The agent was told that it goes in circles, or that it says things and does nothing."""
+
+    event_type: ClassVar[str] = "agent_nudged"
+    text: str
+
+
 # --- The model ----------------------------------------------------------------------------------------------------
 
 
@@ -129,6 +147,7 @@ class LlmRequest(EventData):
     reserved_microdollars: int
     messages: int
     prompt_sha256: str
+    estimated_tokens: int = 0
 
 
 class LlmCall(EventData):
@@ -164,6 +183,24 @@ class LlmFailed(EventData):
     retry_in_seconds: float | None = None
 
 
+class ModelChanged(EventData):
+    """The run goes on with its other model, because the one it had does not answer."""
+
+    event_type: ClassVar[str] = "model_changed"
+    source: str
+    target: str
+    why: str
+
+
+class EffortDropped(EventData):
+    """The provider refused a call with this effort: the model is asked without one from now on."""
+
+    event_type: ClassVar[str] = "effort_dropped"
+    model: str
+    effort: Effort
+    why: str
+
+
 # --- Steps --------------------------------------------------------------------------------------------------------
 
 
@@ -186,12 +223,23 @@ class StepSubmitted(EventData):
     cause: Literal["agent", "infrastructure"] = "agent"
     restores: str = ""
     secrets: tuple[str, ...] = ()
+    smoke: bool = False
+    evaluates: bool = False
 
     _read_older = model_validator(mode="before")(with_resources)
 
     @property
     def memory_bytes(self) -> int | None:
         return self.resources.memory
+
+
+class RuleRefused(EventData):
+    """A rule kept the agent from submitting a step, or from finishing (`step` is empty then)."""
+
+    event_type: ClassVar[str] = "rule_refused"
+    rule: str
+    step: str = ""
+    text: str
 
 
 class AttemptStarted(EventData):

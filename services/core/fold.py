@@ -4,6 +4,7 @@ Events that only tell a story (chunks, outputs, logs) change nothing but `seq`. 
 event that satisfies a parked run's condition also moves it to `running`, in the same append, whoever writes it.
 """
 
+import math
 from collections.abc import Iterable
 from functools import reduce
 
@@ -17,7 +18,16 @@ from services.core.records import (
     RunState,
     Spend,
     Step,
+    Window,
 )
+
+CONTEXT = "context"
+"""The failure of a model call whose prompt was too long for the model."""
+
+# A provider that counts otherwise than so does not count the prompt.
+_LEAST_RATIO, _MOST_RATIO = 0.3, 3.0
+# What is sent instead of a prompt that was too long.
+_SHRINK = 0.7
 
 # Frequent events that change nothing but `seq`: the log alone carries them, no new snapshot is written.
 QUIET = (ev.AssistantChunk, ev.ToolLog)
@@ -34,6 +44,9 @@ def first_state(run: str, accepted: ev.RunAccepted, time: float) -> RunState:
         limits=accepted.limits,
         labels=accepted.labels,
         resources=accepted.resources,
+        rules=accepted.rules,
+        fallback_model=accepted.fallback_model,
+        effort=accepted.effort,
         accepted_by=accepted.accepted_by,
         created=time,
         updated=time,
@@ -73,8 +86,14 @@ def _changes(state: RunState, data: ev.EventData, time: float) -> dict[str, obje
             | ev.StepCancelRequested()
         ):
             return _steps(state, data, time)
+        case ev.ModelChanged() | ev.EffortDropped():
+            return _mended(data)
         case ev.WorkspaceChanged():
             return {"snapshot": data.snapshot}
+        case ev.Compacted():
+            return {"window": state.window.model_copy(update={"cuts": data.cuts})}
+        case ev.CompletionQuestioned():
+            return {"questioned": state.questioned + 1}
         case ev.PlanUpdate():
             return {"plan": tuple(data.plan)}
         case ev.Ready():
@@ -92,6 +111,7 @@ def _moved(state: RunState, data: ev.StatusChanged, time: float) -> dict[str, ob
     changes: dict[str, object] = {"status": data.target, "reason": data.reason, "detail": data.detail}
     if state.status is Status.NEEDS_HUMAN and data.target is Status.RUNNING:
         changes["forgiven"] = {name: step.failed_attempts for name, step in state.steps.items()}
+        changes["questioned"] = 0
     if data.target.is_final:
         changes |= {"ended": time, "open_calls": (), "model_call": None, "wait": None}
     return changes
@@ -121,7 +141,11 @@ def _model_calls(state: RunState, data: ev.LlmRequest | ev.LlmCall | ev.LlmFaile
     spend = state.spend
     match data:
         case ev.LlmRequest():
-            pending = PendingModelCall(call=data.call, reserved_microdollars=data.reserved_microdollars)
+            pending = PendingModelCall(
+                call=data.call,
+                reserved_microdollars=data.reserved_microdollars,
+                estimated_tokens=data.estimated_tokens,
+            )
             return {"model_call": pending, "spend": _hold(spend, data.call, data.reserved_microdollars)}
         case ev.LlmCall():
             update = {
@@ -131,10 +155,37 @@ def _model_calls(state: RunState, data: ev.LlmRequest | ev.LlmCall | ev.LlmFaile
                 "cached_tokens": spend.cached_tokens + data.cache_read_tokens,
             }
             settled = _settle(spend.model_copy(update=update), data.call, data.cost_usd)
-            return {"model_call": None, "model_failures": 0, "spend": settled}
+            return {"model_call": None, "model_failures": 0, "spend": settled, "window": _measured(state, data)}
         case ev.LlmFailed():
             settled = _settle(spend.model_copy(update={"calls": spend.calls + 1}), data.call, data.cost_usd)
-            return {"model_call": None, "model_failures": state.model_failures + 1, "spend": settled}
+            failures = state.model_failures + 1
+            return {"model_call": None, "model_failures": failures, "spend": settled, "window": _refused(state, data)}
+
+
+def _measured(state: RunState, data: ev.LlmCall) -> Window:
+    """What the provider's count of the prompt says about ours. In coarse steps, so that views stay alike."""
+    window = state.window.model_copy(update={"refused": 0})
+    estimated = state.model_call.estimated_tokens if state.model_call else 0
+    if not (estimated and data.prompt_tokens):
+        return window
+    ratio = math.ceil(10 * data.prompt_tokens / estimated) / 10
+    return window.model_copy(update={"tokens_per_estimated": min(max(ratio, _LEAST_RATIO), _MOST_RATIO)})
+
+
+def _refused(state: RunState, data: ev.LlmFailed) -> Window:
+    if data.failure != CONTEXT:
+        return state.window
+    window, estimated = state.window, state.model_call.estimated_tokens if state.model_call else 0
+    most = int(estimated * _SHRINK) or window.most
+    return window.model_copy(update={"most": most, "refused": window.refused + 1})
+
+
+def _mended(data: ev.ModelChanged | ev.EffortDropped) -> dict[str, object]:
+    """What is asked otherwise from now on. Neither can happen twice."""
+    if isinstance(data, ev.EffortDropped):
+        return {"effort": ""}
+    # The turn of the call that failed is not over, so one failure stays on the books (see `limit_reached`).
+    return {"model": data.target, "fallback_model": "", "model_failures": 1, "window": Window()}
 
 
 def _hold(spend: Spend, name: str, microdollars: int) -> Spend:
@@ -207,6 +258,8 @@ def _submitted(data: ev.StepSubmitted, time: float) -> Attempt:
         cause=data.cause,
         restores=data.restores,
         secrets=data.secrets,
+        smoke=data.smoke,
+        evaluates=data.evaluates,
         submitted=time,
     )
 

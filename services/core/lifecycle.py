@@ -46,6 +46,8 @@ class Reason(StrEnum):
     WAITING_FOR_MODEL = "waiting_for_model"
     ASKED = "asked"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+    IN_CIRCLES = "in_circles"
+    INCOMPLETE = "incomplete"
     STEP_INFRASTRUCTURE = "step_infrastructure"
     CANCELLED_BY_USER = "cancelled_by_user"
     DEADLINE = "deadline"

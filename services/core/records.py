@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from services.core.lifecycle import Reason, Status, exit_code
 from services.core.needs import Needs
 from services.core.resources import Resources, with_resources
+from services.core.rules import Effort, Terms
 from services.core.taxonomy import Failure, Owner
 
 MICRODOLLARS = 1_000_000
@@ -69,12 +70,12 @@ class Stage(StrEnum):
 
 
 class Diagnosis(Record):
-    """What is wrong with an attempt, by what the cluster and the runner know of it (not by its log).
+    """What is wrong with an attempt, by what the cluster and the runner know of it, or else by its log.
 
     `failure` is the class, `code` the finer reason within it, `owner` who can mend this very failure. `evidence` are
     the facts it rests on, in the words of whoever said them. Not `is_final`: it may still mend itself, for
     `wait_seconds` more (None: for as long as the attempt may wait at all). `is_retriable`: the same work may be tried
-    again as it is, without a word to the agent.
+    again as it is, without a word to the agent. `confidence` is from 0 to 1: the cluster's word is certain.
     """
 
     failure: Failure
@@ -86,13 +87,15 @@ class Diagnosis(Record):
     is_final: bool = True
     is_retriable: bool = False
     wait_seconds: float | None = None
+    confidence: float = 1.0
 
 
 class Attempt(Record):
     """One execution of a step. `stage` and `detail` say where it stands while it lives, since `progressed`.
 
     `restores` is the snapshot that its checkpoint directory begins with, `checkpoint` the newest it left; '' is none.
-    `secrets` are the names of those its program gets.
+    `secrets` are the names of those its program gets. `smoke`: it is a try on little data; `evaluates`: it measures a
+    model and trains none.
 
     `price_per_hour` is in dollars, of one GPU of `pool` (of one pod where the pool has none). An attempt without a pool
     is of before there were any. `rank` is the rank whose end this is, of one on several nodes.
@@ -130,6 +133,8 @@ class Attempt(Record):
     restores: str = ""
     checkpoint: str = ""
     secrets: tuple[str, ...] = ()
+    smoke: bool = False
+    evaluates: bool = False
 
     _read_older = model_validator(mode="before")(with_resources)
 
@@ -194,6 +199,7 @@ class PendingModelCall(Record):
 
     call: str
     reserved_microdollars: int
+    estimated_tokens: int = 0
 
 
 class Spend(Record):
@@ -215,6 +221,31 @@ class Spend(Record):
         return sum(self.holds.values())
 
 
+class Cuts(Record):
+    """Where the model's view of the history is cut: turns before `outlined` are lines of an outline, answers of turns
+    before `masked` are lines with a pointer."""
+
+    masked: int = 0
+    outlined: int = 0
+
+    def forward(self, masked: int = 0, outlined: int = 0) -> "Cuts":
+        """These cuts, moved forward to there; a cut never moves back."""
+        return Cuts(masked=max(self.masked, masked, outlined), outlined=max(self.outlined, outlined))
+
+
+class Window(Record):
+    """What is known of how much of the history the model can be shown.
+
+    `tokens_per_estimated`: the provider's count of a prompt over ours, of the last call. `most`: the most tokens, by
+    our count, since the provider has refused a longer prompt; `refused`: how often in a row it has.
+    """
+
+    cuts: Cuts = Cuts()
+    tokens_per_estimated: float = 1.0
+    most: int | None = None
+    refused: int = 0
+
+
 class RunState(Record):
     """Where a run stands after event `seq`."""
 
@@ -231,6 +262,9 @@ class RunState(Record):
     limits: Limits
     labels: dict[str, str] = Field(default_factory=dict)
     resources: Needs = Needs()
+    rules: Terms = Terms()
+    fallback_model: str = ""
+    effort: Effort = ""
     accepted_by: str = ""
     created: float
     updated: float
@@ -246,6 +280,8 @@ class RunState(Record):
     model_call: PendingModelCall | None = None
     open_calls: tuple[OpenCall, ...] = ()
     model_failures: int = 0
+    window: Window = Window()
+    questioned: int = 0
     forgiven: dict[str, int] = Field(default_factory=dict)
     summary: str = ""
     metrics: dict[str, float] = Field(default_factory=dict)

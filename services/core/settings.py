@@ -57,12 +57,14 @@ class WorkerSettings(SharedSettings):
     sandbox_memory_bytes: int | None = Field(None, ge=2**26, description="A sandbox's memory; none: 4 GiB.")
     sandbox_idle_minutes: float = Field(15.0, gt=0, description="A sandbox without a command for so long ends.")
     sandbox_hours: float = Field(4.0, gt=0, description="A sandbox as old as this takes no more commands.")
+    cost_line_dollars: float = Field(5.0, gt=0, description="Steps that could cost more must keep more rules.")
     model_base_url: str = Field("", description="Base URL of an OpenAI-compatible server; empty: the provider's own.")
     model_api_key: SecretStr = Field(SecretStr(""), description="Key for it; empty: the provider's own variable.")
     model_first_byte_seconds: float = Field(60.0, gt=0, description="Longest wait for the reply to begin.")
     model_idle_seconds: float = Field(120.0, gt=0, description="Longest pause within a reply.")
     model_total_seconds: float = Field(600.0, gt=0, description="Longest reply.")
     model_max_tokens: int = Field(8192, ge=16, description="Most completion tokens asked for in one reply.")
+    model_window_tokens: int | None = Field(None, ge=4_096, description="The model's window; none: litellm's table.")
     model_retry_seconds: float = Field(5.0, gt=0, description="First back-off after a failed call; it doubles.")
     price_prompt: float | None = Field(None, ge=0, description="Dollars per million prompt tokens, if not known.")
     price_completion: float | None = Field(None, ge=0, description="Dollars per million completion tokens.")
@@ -148,7 +150,7 @@ _ALL: tuple[type[BaseSettings], ...] = (
     ClientSettings,
 )
 # Given to the user's program by the executors; a step that runs `cohort` must not trip over them.
-_GIVEN_TO_STEPS = frozenset({"RUN", "STEP", "OUTPUT_DIR", "INPUT_DIR", "CHECKPOINT_DIR"})
+_GIVEN_TO_STEPS = frozenset({"RUN", "STEP", "SEED", "OUTPUT_DIR", "INPUT_DIR", "CHECKPOINT_DIR"})
 
 S = TypeVar("S", bound=BaseSettings)
 

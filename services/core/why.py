@@ -31,6 +31,8 @@ REASONS: Mapping[Reason, str] = {
     Reason.WAITING_FOR_MODEL: "it waits for the model",
     Reason.ASKED: "the agent asked something",
     Reason.ATTEMPTS_EXHAUSTED: "a step has failed too often",
+    Reason.IN_CIRCLES: "the agent goes in circles",
+    Reason.INCOMPLETE: "the agent says that it is done, and it is not",
     Reason.STEP_INFRASTRUCTURE: "the platform lost its steps too often",
     Reason.CANCELLED_BY_USER: "somebody asked for its end",
     Reason.DEADLINE: "its time was up",
@@ -181,7 +183,7 @@ def _diagnosis_text(attempt: Attempt) -> str:
     diagnosis = attempt.diagnosis
     if diagnosis is None:
         return attempt.reason
-    return f"{diagnosis.summary} (to be mended by {diagnosis.owner}: {diagnosis.remedy})"
+    return f"{diagnosis.summary} ({diagnosis.failure}, to be mended by {diagnosis.owner}: {diagnosis.remedy})"
 
 
 def _call_text(state: RunState) -> str:

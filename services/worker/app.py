@@ -65,6 +65,7 @@ def build_engine(settings: WorkerSettings, keeper: LeaseKeeper, store: RunStore,
         ledger=ledger,
         shell=shell,
         pools=pools,
+        cost_line_dollars=settings.cost_line_dollars,
     )
     redactor = Redactor([settings.model_api_key.get_secret_value()])
     patience = (settings.model_max_tokens, settings.model_retry_seconds)
@@ -110,7 +111,9 @@ def build_model(settings: WorkerSettings) -> Model:
     if settings.price_prompt is not None and settings.price_completion is not None:
         cached = settings.price_prompt if settings.price_cached is None else settings.price_cached
         price = Price(settings.price_prompt, settings.price_completion, cached)
-    return LitellmModel(limits, settings.model_base_url, settings.model_api_key.get_secret_value(), price)
+    return LitellmModel(
+        limits, settings.model_base_url, settings.model_api_key.get_secret_value(), price, settings.model_window_tokens
+    )
 
 
 def serve(settings: WorkerSettings) -> None:

@@ -6,7 +6,7 @@ After a crash the first two tell what may be done again and what must be asked o
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -24,11 +24,13 @@ from services.core.workspace import Change
 from services.worker import conversation as conv
 from services.worker.session import Session
 from services.worker.shells import Interrupted
+from services.worker.tools.ask import NOT_ASKED
 from services.worker.tools.tool import Call, Desk, Finished, Parameters, Park, Replay, Result, Tool
 
 log = structlog.get_logger()
 
 _AT_ONCE = 8
+_DETAIL_CHARS = 2_000
 _UNKNOWN = (
     "outcome unknown: the worker died while this ran, and no record of its end is left. It may have run in part or in "
     "whole. It was not run again. Check what it was meant to change before you go on."
@@ -75,6 +77,7 @@ class Calls:
             desk=self.desk,
             unread=conv.has_said(session.talk, session.state.turn),
             stop=lambda: session.must_stop,
+            recall=lambda turn, index: conv.content_at(session.talk, turn, index),
         )
         outcome = self._outcome(session, tool, call, open_call)
         if isinstance(outcome, Park):
@@ -84,9 +87,22 @@ class Calls:
             # Before the end is on record: nobody takes up a run that is over, so nobody would clear it away.
             session.held.check()
             self.desk.shell.close(session.run)
-        session.write(lambda state: self._answered(state, tool, open_call, outcome))
+        if outcome.asked and self._ask(session, tool, open_call, outcome):
+            return None
+        told = replace(outcome, text=NOT_ASKED, asked="") if outcome.asked else outcome
+        session.write(lambda state: self._answered(state, tool, open_call, told))
         reach("worker.tool_recorded")
         return None
+
+    def _ask(self, session: Session, tool: Tool[Any], open_call: OpenCall, result: Result) -> bool:
+        """Record the question and give the run back; False where the answer has come meanwhile, or the run ends."""
+
+        def decide(state: RunState) -> Draft | None:
+            if state.status is not Status.RUNNING or conv.has_said(session.talk, state.turn):
+                return None
+            return self._answered(state, tool, open_call, result)
+
+        return session.write(decide, release=True)
 
     def _outcome(self, session: Session, tool: Tool[Any], call: Call, open_call: OpenCall) -> Result | Park:
         try:
@@ -121,8 +137,8 @@ class Calls:
         succeeded = result.success and not problem
         output = ev.ToolOutput(tool=tool.name, tool_call_id=open_call.tool_call_id, output=text, success=succeeded)
         events: list[ev.EventData] = [*result.events, *changed, output]
-        if result.finished is not None and state.status is Status.RUNNING:
-            events += closing(state, result.finished)
+        if state.status is Status.RUNNING:
+            events += _following(state, result)
         message = conv.tool_message(open_call.tool_call_id, text)
         return Draft(tuple(events), (Talk(state.turn, open_call.index, message),))
 
@@ -141,6 +157,20 @@ class Calls:
             snapshot=snapshot, parent=state.snapshot, tool_call_id=open_call.tool_call_id, paths=paths
         )
         return [changed], ""
+
+
+def _following(state: RunState, result: Result) -> list[ev.EventData]:
+    """What a result means for its run, besides the answer."""
+    if result.finished is not None:
+        return closing(state, result.finished)
+    if result.asked:
+        return asking(state, Reason.ASKED, result.asked)
+    if result.incomplete:
+        detail = result.incomplete[:_DETAIL_CHARS]
+        return [
+            ev.StatusChanged(source=state.status, target=Status.CANCELLING, reason=Reason.INCOMPLETE, detail=detail)
+        ]
+    return []
 
 
 def _possible(desk: Desk, snapshot: str, changes: Sequence[Change]) -> list[Change]:
@@ -196,6 +226,15 @@ def closing(state: RunState, finished: Finished) -> list[ev.EventData]:
     return [
         ev.StatusChanged(source=state.status, target=Status.SUCCEEDED, reason=Reason.FINISHED),
         *last_events(Status.SUCCEEDED, Reason.FINISHED, finished.summary, finished.metrics, finished.artifacts, state),
+    ]
+
+
+def asking(state: RunState, reason: Reason, detail: str) -> list[ev.EventData]:
+    """The events by which a run stops until a person answers."""
+    return [
+        ev.StatusChanged(source=state.status, target=Status.NEEDS_HUMAN, reason=reason, detail=detail),
+        ev.Parked(wait=Wait(kind="message")),
+        ev.TurnComplete(history_size=state.turn, final_response=detail),
     ]
 
 

@@ -1,7 +1,8 @@
 """The model's view of a run: the system prompt, the goal, and the talk so far in the order a provider accepts.
 
 Pure. The talk is written in the order things happened; a provider wants every tool call answered, in call order,
-right after the reply that made it. `messages` puts the one into the other.
+right after the reply that made it. `ordered` puts the one into the other; how much of it is shown, and in which
+form, is `context`'s.
 """
 
 import json
@@ -17,19 +18,20 @@ from services.worker.reply import RawCall
 
 REPLY = -1
 NOTE = 9_000
+NUDGE = 9_100
 SAID = 10_000
 _DEEPEST = 64
 _MOST_POOLS = 30
 
 
-def messages(system: str, state: RunState, files: Sequence[str], talk: Sequence[Talk]) -> list[Message]:
-    """The conversation to send. `files` are the paths of the inputs."""
-    ordered = sorted(talk, key=lambda entry: (entry.turn, entry.index))
-    return [
-        {"role": "system", "content": system},
-        {"role": "user", "content": goal_text(state, files)},
-        *(entry.message for entry in ordered),
-    ]
+def opening(system: str, state: RunState, files: Sequence[str]) -> list[Message]:
+    """What every conversation begins with. `files` are the paths of the inputs."""
+    return [{"role": "system", "content": system}, {"role": "user", "content": goal_text(state, files)}]
+
+
+def ordered(talk: Sequence[Talk]) -> list[Talk]:
+    """The talk in the order in which a provider accepts it."""
+    return sorted(talk, key=lambda entry: (entry.turn, entry.index))
 
 
 def choices_text(pools: Pools, tenant: str) -> str:
@@ -84,6 +86,7 @@ def goal_text(state: RunState, files: Sequence[str]) -> str:
     needs = state.resources.text
     only = " No other pool may be used." if state.resources.pool else ""
     told = f"\nA step that does not say it otherwise gets: {needs}.{only}" if needs else ""
+    told += f"\n{state.rules.text}" if state.rules.text else ""
     return f"{state.goal}\n\nLimits: {', '.join(bounds)}. {attempts}{told}\nInput files:\n{shown}{more}"
 
 
@@ -145,6 +148,11 @@ def is_text_only(talk: Sequence[Talk]) -> bool:
     return last is not None and last["role"] == "assistant" and not last.get("tool_calls")
 
 
+def has_replied(talk: Sequence[Talk]) -> bool:
+    """The model has taken a turn."""
+    return any(entry.index == REPLY for entry in talk)
+
+
 def has_said(talk: Sequence[Talk], turn: int) -> bool:
     """A person has said something since the reply of `turn`."""
     return any(entry.turn >= turn and entry.index >= SAID for entry in talk)
@@ -154,6 +162,12 @@ def has_unread(talk: Sequence[Talk]) -> bool:
     """A person has said something after the model's last reply."""
     last = last_word(talk)
     return last is not None and last["role"] == "user"
+
+
+def content_at(talk: Sequence[Talk], turn: int, index: int) -> str | None:
+    """The text of the message at that place, None where there is none."""
+    found = (str(entry.message.get("content") or "") for entry in talk if (entry.turn, entry.index) == (turn, index))
+    return next(found, None)
 
 
 def call_arguments(talk: Sequence[Talk], tool_call_id: str) -> dict[str, Any]:

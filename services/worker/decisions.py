@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from services.core.lifecycle import Reason, Status
 from services.core.records import MICRODOLLARS, RunState
 from services.core.store import Talk
-from services.worker.conversation import has_unread, is_text_only, last_word
+from services.worker.circles import Circle, circle_of, must_nudge, must_stop
+from services.worker.context.outline import outline
+from services.worker.conversation import last_word, ordered
 
 # Low enough to spare the fleet, high enough that a day of dying workers is not held against a run.
 POISON_STRIKES = 10
@@ -49,6 +51,13 @@ class AskHuman:
 
 
 @dataclass(frozen=True)
+class Nudge:
+    """Tell the agent something before it takes its next turn."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class WindUp:
     """Begin an early end: stop what runs."""
 
@@ -73,7 +82,7 @@ class Yield:
     """Enough for one slice: let other runs have the slot."""
 
 
-Action = Begin | Resume | Settle | Answer | Ask | AskHuman | WindUp | End | Leave | Yield
+Action = Begin | Resume | Settle | Answer | Ask | Nudge | AskHuman | WindUp | End | Leave | Yield
 
 _CANCEL_POLL_SECONDS = 2.0
 _QUESTION_CHARS = 2_000
@@ -114,19 +123,27 @@ def _running(state: RunState, talk: Sequence[Talk], now: float, slice_is_over: b
         step = state.steps[exhausted]
         detail = f"step {exhausted} failed {step.failed_attempts} times; the last one: {step.last.reason}"
         return AskHuman(Reason.ATTEMPTS_EXHAUSTED, detail)
-    if is_text_only(talk) and not has_unread(talk):
-        return AskHuman(Reason.ASKED, _question(talk))
+    circle = circle_of(state, talk)
+    if circle is not None and must_stop(circle, talk):
+        return _stopped(circle, talk)
+    if circle is not None and must_nudge(circle, talk):
+        return Nudge(circle.text)
     if state.wait is not None and state.wait.kind == "model" and state.wait.until and now < state.wait.until:
         # A message woke the run before the time at which the provider may be asked again.
         return Leave(state.wait.until - now)
     return Yield() if slice_is_over else Ask()
 
 
-def _question(talk: Sequence[Talk]) -> str:
-    """What the agent said instead of calling a tool."""
-    said = last_word(talk)
-    text = str(said["content"] or "") if said else ""
-    return text[:_QUESTION_CHARS] or "the agent replied with nothing"
+def _stopped(circle: Circle, talk: Sequence[Talk]) -> AskHuman:
+    """The end of a circle: a person is told what repeats and what was tried, or what the agent says all the time."""
+    if circle.is_text:
+        said = last_word(talk)
+        text = str(said["content"] or "") if said else ""
+        return AskHuman(Reason.ASKED, text[:_QUESTION_CHARS] or "the agent replied with nothing")
+    tried = outline(ordered(talk), _QUESTION_CHARS)
+    return AskHuman(
+        Reason.IN_CIRCLES, f"the agent goes in circles: {circle.what}, {circle.times} times in a row\n{tried}"
+    )
 
 
 def limit_reached(state: RunState) -> WindUp | None:

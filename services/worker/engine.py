@@ -18,11 +18,11 @@ from services.core.errors import Fenced, RunNotFound, StoreUnavailable
 from services.core.faults import reach
 from services.core.hints import Hints
 from services.core.lifecycle import Reason, Status, ending
-from services.core.records import RunState, Wait
+from services.core.records import RunState
 from services.core.store import Draft, Refused, RunStore, Talk
 from services.worker import decisions as do
-from services.worker.calls import Calls, last_events
-from services.worker.conversation import has_unread
+from services.worker.calls import Calls, asking, last_events
+from services.worker.conversation import NUDGE, has_said, has_unread, user_message
 from services.worker.housekeeping import clear_if_over
 from services.worker.leases import LeaseKeeper
 from services.worker.session import Session
@@ -119,7 +119,7 @@ class Engine:
     def _carry_out(self, session: Session, action: do.Action) -> bool:
         """Do it. True when the slice is over and the lease given back."""
         match action:
-            case do.Begin() | do.Resume() | do.Settle() | do.WindUp():
+            case do.Begin() | do.Resume() | do.Settle() | do.WindUp() | do.Nudge():
                 self._go_on(session, action)
                 return False
             case do.Answer():
@@ -132,7 +132,7 @@ class Engine:
             case _:
                 assert_never(action)
 
-    def _go_on(self, session: Session, action: do.Begin | do.Resume | do.Settle | do.WindUp) -> None:
+    def _go_on(self, session: Session, action: do.Begin | do.Resume | do.Settle | do.WindUp | do.Nudge) -> None:
         match action:
             case do.Begin():
                 session.write(self._begun)
@@ -142,6 +142,8 @@ class Engine:
                 self._wind_up(session, self.turn.settle_unknown(session))
             case do.WindUp():
                 self._wind_up(session, action)
+            case do.Nudge():
+                session.write(lambda state: _nudged(state, session.talk, action))
 
     def _leave(self, session: Session, action: do.AskHuman | do.End | do.Leave | do.Yield) -> bool:
         match action:
@@ -200,14 +202,14 @@ def _asking(state: RunState, talk: Sequence[Talk], action: do.AskHuman) -> Draft
     is_answered = action.reason is Reason.ASKED and has_unread(talk)
     if state.status is not Status.RUNNING or is_answered:
         return None
-    move = ev.StatusChanged(source=state.status, target=Status.NEEDS_HUMAN, reason=action.reason, detail=action.detail)
-    return Draft(
-        (
-            move,
-            ev.Parked(wait=Wait(kind="message")),
-            ev.TurnComplete(history_size=state.turn, final_response=action.detail),
-        )
-    )
+    return Draft(tuple(asking(state, action.reason, action.detail)))
+
+
+def _nudged(state: RunState, talk: Sequence[Talk], action: do.Nudge) -> Draft | None:
+    """A word to the agent, unless a person's has come meanwhile."""
+    if state.status is not Status.RUNNING or has_said(talk, state.turn):
+        return None
+    return Draft((ev.AgentNudged(text=action.text),), (Talk(state.turn, NUDGE, user_message(action.text)),))
 
 
 def _winding_up(state: RunState, why: do.WindUp) -> Draft | None:

@@ -27,6 +27,8 @@ class Failure(StrEnum):
     AUTH = "auth"
     CREDIT = "credit"
     REFUSED = "refused"
+    NO_MODEL = "no_model"
+    """The provider knows no model of that name."""
     CONTEXT = "context"
     INTERRUPTED = "interrupted"
     UNKNOWN_OUTCOME = "unknown_outcome"
@@ -52,6 +54,7 @@ _BY_STATUS = {
     401: Failure.AUTH,
     402: Failure.CREDIT,
     403: Failure.AUTH,
+    404: Failure.NO_MODEL,
     408: Failure.TIMEOUT,
     429: Failure.RATE_LIMITED,
 }

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import httpx
 
+from services.core.rules import Effort
 from services.worker.failures import Failure, ModelFailed, causes_of, failure_of_status, retry_after
 from services.worker.prices import FREE, Price
 from services.worker.reply import Parts, Reply, encodable
@@ -29,6 +30,9 @@ LOCAL_SERVERS = {
     "llamacpp": "http://127.0.0.1:8080/v1",
     "scripted": "",
 }
+
+
+_UNKNOWN_WINDOW = 128_000
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,12 @@ class Model(Protocol):
         tools: list[dict[str, Any]],
         on_text: Callable[[str], None],
         stop: Callable[[], bool],
+        effort: Effort = "",
     ) -> Reply: ...
 
     def price(self, model: str) -> Price | None: ...
+
+    def window(self, model: str) -> int: ...
 
 
 class LitellmModel:
@@ -64,7 +71,14 @@ class LitellmModel:
     environment variables, which litellm reads.
     """
 
-    def __init__(self, limits: Limits, base_url: str = "", api_key: str = "", price: Price | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        base_url: str = "",
+        api_key: str = "",
+        price: Price | None = None,
+        window: int | None = None,
+    ) -> None:
         # A slow import (2 s, 170 MB) behind its door: only a worker that takes turns pays for it.
         os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # noqa: TID251 - litellm is told nowhere else
         import litellm
@@ -79,6 +93,7 @@ class LitellmModel:
         self._base_url = base_url
         self._api_key = api_key
         self._price = price
+        self._window = window
 
     def price(self, model: str) -> Price | None:
         """The model's price: the configured one, zero for local servers, litellm's table, or None if nobody knows."""
@@ -93,6 +108,14 @@ class LitellmModel:
         cached = info.get("cache_read_input_token_cost") or prompt
         return Price(prompt * 1e6, completion * 1e6, cached * 1e6)
 
+    def window(self, model: str) -> int:
+        """The most tokens that prompt and reply may have together: as configured, by litellm's table, or a guess that
+        holds for most models of today."""
+        if self._window is not None:
+            return self._window
+        info = self._litellm.model_cost.get(model) or self._litellm.model_cost.get(model.partition("/")[2]) or {}
+        return int(info.get("max_input_tokens") or info.get("max_tokens") or _UNKNOWN_WINDOW)
+
     def ask(
         self,
         model: str,
@@ -100,32 +123,39 @@ class LitellmModel:
         tools: list[dict[str, Any]],
         on_text: Callable[[str], None],
         stop: Callable[[], bool],
+        effort: Effort = "",
     ) -> Reply:
         """Stream one reply. `on_text` gets each piece of text; `stop` is asked often and ends the call when True.
+        `effort` is what the model is told to think; '' tells it nothing.
 
         Raises `ModelFailed`.
         """
         started = time.monotonic()
         parts, first = Parts(), None
-        for chunk in self._stream(self._request(model, messages, tools), started, stop):
+        for chunk in self._stream(self._request(model, messages, tools, effort), started, stop):
             first = first or time.monotonic()
             text = parts.add(chunk)
             if text:
                 on_text(text)
         return parts.reply(started, first)
 
-    def _request(self, model: str, messages: list[Message], tools: list[dict[str, Any]]) -> dict[str, Any]:
+    def _request(
+        self, model: str, messages: list[Message], tools: list[dict[str, Any]], effort: Effort
+    ) -> dict[str, Any]:
         read = max(self._limits.first_byte, self._limits.idle)
         request: dict[str, Any] = {
             "messages": messages,
             "tools": tools,
             "stream": True,
             "stream_options": {"include_usage": True},
-            "max_tokens": self._limits.max_tokens,
+            "max_tokens": reply_tokens(self.window(model), self._limits.max_tokens),
             "timeout": httpx.Timeout(self._limits.total, connect=self._limits.connect, read=read),
             "max_retries": 0,
             "num_retries": 0,
         }
+        if effort:
+            # litellm drops what it doesn't know of a model, and it knows few; what the provider refuses is healed.
+            request |= {"reasoning_effort": effort, "allowed_openai_params": ["reasoning_effort"]}
         return {**request, **route(model, self._base_url, self._api_key)}
 
     def _stream(self, request: dict[str, Any], started: float, stop: Callable[[], bool]) -> Iterator[Any]:
@@ -181,6 +211,11 @@ class LitellmModel:
         headers = getattr(error, "litellm_response_headers", None) or {}
         kind = failure_of_status(getattr(error, "status_code", None))
         return ModelFailed(kind, detail, retry_after(headers.get("retry-after")))
+
+
+def reply_tokens(window: int, completion: int) -> int:
+    """What is asked for in a reply: no more than a small window can spare."""
+    return min(completion, window // 4)
 
 
 def route(model: str, base_url: str, api_key: str) -> dict[str, Any]:

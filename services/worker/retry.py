@@ -10,13 +10,19 @@ _LONGEST = 300.0
 _RETRY_AFTER_CAP = 3600.0
 
 _FATAL = {
+    Failure.NO_MODEL: Reason.MODEL_REFUSED,
     Failure.AUTH: Reason.MODEL_AUTH,
     Failure.CREDIT: Reason.MODEL_CREDIT,
     Failure.REFUSED: Reason.MODEL_REFUSED,
-    Failure.CONTEXT: Reason.CONTEXT_EXCEEDED,
 }
 # How often in a row, and what the run ends with when that was not enough.
-_TRIES = {Failure.RUBBISH: (3, Reason.MODEL_RUBBISH), Failure.UNKNOWN_OUTCOME: (_PATIENCE, Reason.MODEL_UNAVAILABLE)}
+_TRIES = {
+    Failure.RUBBISH: (3, Reason.MODEL_RUBBISH),
+    Failure.UNKNOWN_OUTCOME: (_PATIENCE, Reason.MODEL_UNAVAILABLE),
+    # Each time the prompt is shorter: see `context`.
+    Failure.CONTEXT: (4, Reason.CONTEXT_EXCEEDED),
+}
+_AT_ONCE = frozenset({Failure.INTERRUPTED, Failure.UNKNOWN_OUTCOME, Failure.CONTEXT})
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ def after_failure(
     tries, reason = _TRIES.get(kind, (_PATIENCE, Reason.MODEL_UNAVAILABLE))
     if failures >= tries:
         return GiveUp(reason)
-    if kind in {Failure.INTERRUPTED, Failure.UNKNOWN_OUTCOME}:
+    if kind in _AT_ONCE:
         return Retry(0.0)
     if asked_for is not None:
         return Retry(min(asked_for, _RETRY_AFTER_CAP) * (1 + 0.1 * jitter))

@@ -27,8 +27,12 @@ from services.core.redaction import Redactor
 from services.core.store import Draft, Talk
 from services.core.workspace import Workspace
 from services.worker import conversation as conv
+from services.worker.context.brief import brief
+from services.worker.context.tokens import tokens_of
+from services.worker.context.view import Parts, View, budget_of, fit
 from services.worker.decisions import WindUp
 from services.worker.failures import Failure, ModelFailed
+from services.worker.mending import Mend, mend_of
 from services.worker.model import Message, Model
 from services.worker.prices import FREE, Usage, estimate_tokens
 from services.worker.reply import RawCall, Reply, encodable
@@ -71,8 +75,10 @@ class ModelTurn:
         After a failure that can pass, the run is parked and the lease released; the caller sees the status.
         """
         seen, spend = len(session.talk), session.state.spend
-        messages = self._messages(session)
-        reserved = self._reservation(session.state, messages)
+        view = self._view(session)
+        if isinstance(view, WindUp):
+            return view
+        reserved = self._reservation(session.state, view.messages)
         if isinstance(reserved, WindUp):
             return reserved
         call = f"{session.run}-c{session.state.spend.calls + 1}"
@@ -86,13 +92,13 @@ class ModelTurn:
             # What was said since would stand before a reply that never saw it, and what was spent since is not counted.
             if len(session.talk) != seen or state.spend != spend:
                 return None
-            return _request(state, call, reserved, messages, session.talk)
+            return _request(state, call, reserved, view, session.talk)
 
         if not session.write(request):
             self.ledger.settle(session.state.tenant, f"model:{call}", 0)
             return None
         reach("worker.model_requested")
-        return self._carry_out(session, call, messages)
+        return self._carry_out(session, call, view.messages)
 
     def settle_unknown(self, session: Session) -> WindUp | None:
         """Record a call whose worker died: outcome unknown, charged at its reservation. Returns the end it led to."""
@@ -113,11 +119,24 @@ class ModelTurn:
         verdict = after_failure(Failure.UNKNOWN_OUTCOME, failures, None, self.retry_seconds, 0.0)
         return WindUp(verdict.reason, failed.detail) if isinstance(verdict, GiveUp) else None
 
-    def _messages(self, session: Session) -> list[Message]:
-        paths = [entry.path for entry in self.workspace.list(session.state.input_snapshot)]
+    def _view(self, session: Session) -> View | WindUp:
+        """What the model is shown, cut to its window."""
+        state, talk = session.state, conv.ordered(session.talk)
+        paths = [entry.path for entry in self.workspace.list(state.input_snapshot)]
         system = files("services.worker.prompts").joinpath("system.md").read_text()
-        choices = conv.choices_text(self.pools, session.state.tenant)
-        return conv.messages(f"{system}\n{choices}" if choices else system, session.state, paths, session.talk)
+        choices = conv.choices_text(self.pools, state.tenant)
+        opening = conv.opening(f"{system}\n{choices}" if choices else system, state, paths)
+        told = brief(state, talk, (), time.time()) if conv.has_replied(talk) else ""
+        window = self.model.window(state.model)
+        budget = budget_of(window, self.max_tokens, state.window)
+        view = fit(Parts(opening, talk, told, tokens_of(self._schemas())), state.window.cuts, budget)
+        if view is not None:
+            return view
+        return WindUp(
+            Reason.CONTEXT_EXCEEDED,
+            f"the goal and the newest turn alone do not fit into the {window} tokens of {state.model}; take a model "
+            "with a larger window, or put what is long in the goal into input files",
+        )
 
     def _reservation(self, state: RunState, messages: list[Message]) -> int | WindUp:
         price = self.model.price(state.model)
@@ -141,7 +160,12 @@ class ModelTurn:
         chunks = _Chunks(session)
         try:
             reply = self.model.ask(
-                session.state.model, messages, self._schemas(), chunks.add, lambda: session.is_to_end
+                session.state.model,
+                messages,
+                self._schemas(),
+                chunks.add,
+                lambda: session.is_to_end,
+                session.state.effort,
             )
         except ModelFailed as failure:
             session.held.check()
@@ -162,41 +186,48 @@ class ModelTurn:
         price = self.model.price(state.model) or FREE
         used = price.microdollars(failure.usage)
         cost = pending.reserved_microdollars if pending and failure.kind in _UNCERTAIN else used
-        verdict = after_failure(
-            failure.kind, state.model_failures + 1, failure.retry_after, self.retry_seconds, random()
-        )
+        failures = state.window.refused if failure.kind is Failure.CONTEXT else state.model_failures
+        verdict = after_failure(failure.kind, failures + 1, failure.retry_after, self.retry_seconds, random())
         seconds = None if isinstance(verdict, GiveUp) else verdict.seconds
+        detail = self.redactor.redact(str(failure))
+        mend = mend_of(state, failure.kind, verdict, detail)
+        seconds = 0.0 if mend else seconds
         failed = ev.LlmFailed(
             call=call,
             model=state.model,
             failure=failure.kind,
-            detail=self.redactor.redact(str(failure)),
+            detail=detail,
             cost_usd=cost / MICRODOLLARS,
             retry_in_seconds=seconds,
         )
         log.warning("model_call_failed", run=state.run, call=call, failure=failure.kind, retry_in_seconds=seconds)
-        parks = seconds is not None and failure.kind is not Failure.INTERRUPTED
-        session.write(lambda now: _failure_draft(now, failed, seconds if parks else None), release=parks)
+        parks = seconds is not None and failure.kind is not Failure.INTERRUPTED and mend is None
+        session.write(lambda now: _failure_draft(now, failed, seconds if parks else None, mend), release=parks)
         reach("worker.failure_recorded")
         self.ledger.settle(state.tenant, f"model:{call}", cost)
-        return WindUp(verdict.reason, failed.detail) if isinstance(verdict, GiveUp) else None
+        return WindUp(verdict.reason, failed.detail) if isinstance(verdict, GiveUp) and mend is None else None
 
 
-def _request(state: RunState, call: str, reserved: int, messages: list[Message], talk: Sequence[Talk]) -> Draft | None:
+def _request(state: RunState, call: str, reserved: int, view: View, talk: Sequence[Talk]) -> Draft | None:
     if state.status is not Status.RUNNING:
         return None
-    digest = sha256(json.dumps(messages, sort_keys=True).encode()).hexdigest()
     request = ev.LlmRequest(
-        call=call, model=state.model, reserved_microdollars=reserved, messages=len(messages), prompt_sha256=digest
+        call=call,
+        model=state.model,
+        reserved_microdollars=reserved,
+        messages=len(view.messages),
+        prompt_sha256=sha256(json.dumps(view.messages, sort_keys=True).encode()).hexdigest(),
+        estimated_tokens=view.tokens,
     )
+    compacted = ev.Compacted(old_tokens=view.whole_tokens, new_tokens=view.tokens, cuts=view.cuts)
     # What a person said since the last reply is taken up now.
     taken_up = (ev.Processing(),) if conv.has_unread(talk) else ()
-    return Draft((*taken_up, request))
+    return Draft((*taken_up, *([compacted] if view.cuts != state.window.cuts else []), request))
 
 
-def _failure_draft(state: RunState, failed: ev.LlmFailed, seconds: float | None) -> Draft:
+def _failure_draft(state: RunState, failed: ev.LlmFailed, seconds: float | None, mend: Mend | None) -> Draft:
     if seconds is None or state.status is not Status.RUNNING:
-        return Draft((failed,))
+        return Draft((failed, mend) if mend else (failed,))
     wait = Wait(kind="model", until=time.time() + seconds)
     move = ev.StatusChanged(
         source=state.status, target=Status.WAITING, reason=Reason.WAITING_FOR_MODEL, detail=failed.failure

@@ -14,6 +14,7 @@ from services.core.apikeys import Scope
 from services.core.lifecycle import Reason, Status
 from services.core.needs import Needs
 from services.core.pools import GpuQuota, Pool, Pools
+from services.core.rules import Terms
 from services.core.store import Draft
 from services.core.workspace import EMPTY
 from tests.api.conftest import Api
@@ -418,3 +419,55 @@ def test_needs_that_can_never_be_met_are_refused_with_the_field_and_the_reason(
     assert answer.status_code == 422
     assert answer.json()["field"] == field
     assert why in answer.json()["detail"]
+
+
+# --- Rules, and the model ---------------------------------------------------------------------------------------------
+
+RULES = {"waived": {"smoke_test": "proven last week"}, "cost_line_dollars": 2.5, "evaluation_data": ["data/test*"]}
+
+
+def test_what_the_goal_says_of_rules_and_model_is_on_record(api: Api, http: httpx.Client) -> None:
+    files = {"data/test-1.csv": "1", "data/train.csv": "2"}
+    run = submit(http, rules=RULES, fallback_model="openai/other", effort="low", files=files)
+
+    state = api.parts.store.state(run)
+
+    assert state.rules == Terms.model_validate(RULES)
+    assert (state.fallback_model, state.effort) == ("openai/other", "low")
+    assert http.get(f"/v1/runs/{run}").json()["rules"] == RULES
+    first = http.get(f"/v1/runs/{run}/events").json()["items"][0]
+    assert first["data"]["rules"]["waived"] == {"smoke_test": "proven last week"}
+
+
+def test_the_same_request_with_rules_is_the_same_run(http: httpx.Client) -> None:
+    body = GOAL | {"rules": RULES, "files": {"data/test.csv": "1"}}
+
+    answers = [http.post("/v1/runs", json=body, headers={"Idempotency-Key": "rules"}) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert answers[0].json() == answers[1].json()
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"rules": {"waived": {"sleep": "because"}}}, "rules.waived"),
+        ({"rules": {"waived": {"seeds": ""}}}, "rules.waived.seeds"),
+        ({"rules": {"waived": ["seeds"]}}, "rules.waived"),
+        ({"rules": {"cost_line_dollars": -1}}, "rules.cost_line_dollars"),
+        ({"rules": {"cost_line_dollars": "5"}}, "rules.cost_line_dollars"),
+        ({"rules": {"evaluation_data": ["data/tset.csv"]}}, "rules.evaluation_data"),
+        ({"rules": {"line": 3}}, "rules.line"),
+        ({"effort": "extreme"}, "effort"),
+        ({"effort": ""}, "effort"),
+        ({"fallback_model": ""}, "fallback_model"),
+        ({"fallback_model": "a b"}, "fallback_model"),
+    ],
+)
+def test_rules_and_models_that_make_no_sense_are_refused(
+    http: httpx.Client, fields: dict[str, Any], field: str
+) -> None:
+    answer = http.post("/v1/runs", json=GOAL | fields)
+
+    assert answer.status_code == 422
+    assert str(answer.json()["field"]).startswith(field)

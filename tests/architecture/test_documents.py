@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from services.core import rules
 from services.core.lifecycle import diagram
 from services.core.taxonomy import table
 
@@ -19,6 +20,11 @@ def test_the_diagram_of_a_runs_life_is_the_table() -> None:
 def test_the_table_of_failures_is_the_taxonomy() -> None:
     text = (ROOT / "docs" / "failures.md").read_text()
     assert f"<!-- taxonomy -->\n{table()}\n<!-- /taxonomy -->" in text
+
+
+def test_the_table_of_rules_is_theirs() -> None:
+    text = (ROOT / "docs" / "rules.md").read_text()
+    assert f"<!-- rules -->\n{rules.table()}\n<!-- /rules -->" in text
 
 
 def test_links_between_documents_lead_somewhere() -> None:

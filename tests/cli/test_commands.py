@@ -46,6 +46,31 @@ def test_submit_reads_a_file_and_options_win(api: ApiProcess, cohort: Cohort, st
     assert cohort("workspace", state.run).out == "4 B  data/a.csv\n"
 
 
+def test_rules_and_models_come_from_the_file_and_from_options(
+    api: ApiProcess, cohort: Cohort, store: RunStore, tmp_path: Path
+) -> None:
+    (tmp_path / "test.csv").write_text("1")
+    (tmp_path / "goal.yaml").write_text(
+        "goal: train it\nfallback_model: scripted/b\neffort: low\ninputs: [test.csv]\n"
+        "rules: {waived: {seeds: all the same}, cost_line_dollars: 3}\n"
+    )
+    options = ("--without-rule", "batch=one at a time", "--evaluation-data", "test.csv", "--effort", "high")
+
+    result = cohort("submit", "--file", str(tmp_path / "goal.yaml"), *options)
+
+    assert result.code == 0, result.err
+    run = result.out.strip()
+    state = store.state(run)
+    assert state.rules.waived == {"seeds": "all the same", "batch": "one at a time"}
+    assert (state.rules.cost_line_dollars, state.rules.evaluation_data) == (3.0, ("test.csv",))
+    assert (state.fallback_model, state.effort) == ("scripted/b", "high")
+    shown = cohort("show", run).out
+    assert "no rule   seeds: all the same" in shown
+    assert "cost line $3.00" in shown
+    assert "kept back test.csv" in shown
+    assert "effort high, else scripted/b" in shown
+
+
 def test_inputs_arrive_as_they_are(
     api: ApiProcess, cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

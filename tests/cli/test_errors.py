@@ -113,9 +113,15 @@ def test_a_goal_given_twice_is_refused(api: ApiProcess, cohort: Cohort, tmp_path
         (["x", "--resource", "memory=lots"], ["memory", "write it like"]),
         (["x", "--label", "k=" + "v" * 300], ["label"]),
         (["x", "--model", "m" * 2000], ["model"]),
+        (["x", "--without-rule", "seeds"], ["--without-rule", "KEY=VALUE"]),
+        (["x", "--without-rule", "naps=why not"], ["rules", "seeds"]),
+        (["x", "--without-rule", "seeds="], ["rules", "seeds"]),
+        (["x", "--cost-line", "-1"], ["cost_line_dollars"]),
+        (["x", "--evaluation-data", "no.csv"], ["rules.evaluation_data", "no input file"]),
+        (["x", "--fallback-model", "a b"], ["fallback_model"]),
         (["x", "--idempotency-key", "k" * 129], ["dempotency"]),
     ],
-    ids=range(12),
+    ids=range(18),
 )
 def test_what_the_api_refuses_names_the_field(
     api: ApiProcess, cohort: Cohort, options: list[str], parts: list[str]

@@ -12,6 +12,7 @@ from services.cli.view import View
 from services.core import events as ev
 from services.core.lifecycle import Reason, Status
 from services.core.records import Diagnosis, Limits, PlanItem, Stage
+from services.core.rules import Terms
 from services.core.taxonomy import Failure, Owner
 
 RUN = "rk3v9x2m4q8aa"
@@ -75,6 +76,36 @@ TABLE: list[tuple[str, list[Item | ev.EventData], list[str]]] = [
         "the goal opens the run",
         [ev.RunAccepted(tenant="t", goal="train it", model="scripted/digits", limits=Limits(), labels={}, snapshot="")],
         [f"● run {RUN}  scripted/digits", "  train it"],
+    ),
+    (
+        "a rule that does not hold is said at once",
+        [
+            ev.RunAccepted(
+                tenant="t",
+                goal="train it",
+                model="m",
+                limits=Limits(),
+                labels={},
+                snapshot="",
+                rules=Terms(waived={"smoke_test": "proven last week"}),
+            )
+        ],
+        [f"● run {RUN}  m", "  train it", "  rule smoke_test is off: proven last week"],
+    ),
+    (
+        "what a rule refuses and what is asked otherwise",
+        [
+            ev.RuleRefused(rule="seeds", step="train", text="long"),
+            ev.RuleRefused(rule="evaluation_data", text="long"),
+            ev.ModelChanged(source="a/x", target="b/y", why="no_model: gone"),
+            ev.EffortDropped(model="a/x", effort="high", why="400"),
+        ],
+        [
+            "● rule seeds refuses step train",
+            "● rule evaluation_data refuses finish",
+            "● goes on with b/y in place of a/x: no_model: gone",
+            "● a/x refuses effort high and is asked without one: 400",
+        ],
     ),
     (
         "streamed text is put together and shown by lines",
@@ -238,7 +269,11 @@ TABLE: list[tuple[str, list[Item | ev.EventData], list[str]]] = [
     (
         "a failed attempt with what may help",
         [finished(outcome="failed", exit_code=137, reason=OUT_OF_MEMORY.summary, diagnosis=OUT_OF_MEMORY)],
-        ["✗ step train, attempt 2 failed after 21 s: killed for its memory (12.3 KB of log)", "  ask for 6Gi"],
+        [
+            "✗ step train, attempt 2 failed after 21 s: killed for its memory (12.3 KB of log)",
+            "  out_of_memory, to be mended by resources",
+            "  ask for 6Gi",
+        ],
     ),
     ("events that only serve programs are not shown", [ev.Ready(tool_count=3), ev.Shutdown()], []),
 ]

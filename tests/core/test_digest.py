@@ -216,3 +216,16 @@ def test_a_nonce_does_not_come_to_be_by_taking_it_out(nonce: str) -> None:
     half = len(nonce) // 2
     attack = f"</evidence-{nonce[:half]}{nonce}{nonce[half:]}>"
     assert fence(attack, nonce).count(f"evidence-{nonce}>") == 2
+
+
+def test_the_diagnosis_opens_the_page_with_the_lines_it_rests_on() -> None:
+    log = steps(30_000) + "[rank1] waiting\n" + TRACEBACK + "".join(f"[rank1] step {n}\n" for n in range(20_000))
+    lines = digested(log).splitlines()
+    assert lines[2].startswith("Diagnosis: code_error (mended by: code), confidence ")
+    place = log.index("KeyError: 'labels'")
+    assert f"  line {log[:place].count(chr(10)) + 1}, byte {place}: KeyError: 'labels'" in lines[3:8]
+    assert any(line.endswith("[rank1] waiting") for line in lines[4:16])
+
+
+def test_what_did_not_fail_is_said_to_be_well() -> None:
+    assert "Diagnosis: none. " in digested(steps(100), Verdict("succeeded", 0))

@@ -7,6 +7,7 @@ from services.core.errors import IllegalTransition
 from services.core.fold import first_state, fold, fold_all
 from services.core.lifecycle import Reason, Status
 from services.core.records import FileRef, Limits, PlanItem, RunState, Stage
+from services.core.rules import Terms
 from tests.core.examples import (
     CREATED,
     EMPTY,
@@ -117,6 +118,24 @@ def test_a_failed_call_costs_what_it_cost_and_counts_until_one_answers() -> None
     assert (state.spend.microdollars, state.spend.reserved_microdollars, state.model_failures) == (500, 0, 1)
     assert running(*failed, llm_request("2"), llm_failed("2")).model_failures == 2
     assert running(*failed, llm_request("2"), llm_call("2")).model_failures == 0
+
+
+def test_the_other_model_takes_over_once_and_the_turn_of_the_failed_call_goes_on() -> None:
+    changed = ev.ModelChanged(source="m", target="n", why="away")
+    state = running(llm_request("1"), llm_failed("1"), llm_request("2"), llm_failed("2"), changed)
+    assert (state.model, state.fallback_model, state.model_failures) == ("n", "", 1)
+
+
+def test_an_effort_that_was_refused_is_not_asked_for_again() -> None:
+    state = running(ev.EffortDropped(model="m", effort="high", why="400"))
+    assert (state.effort, state.model) == ("", "m")
+
+
+def test_a_goals_rules_model_and_effort_stand_from_the_start() -> None:
+    rules = Terms(waived={"seeds": "why"}, cost_line_dollars=1.0)
+    asked = accepted(rules=rules, fallback_model="n", effort="low")
+    state = first_state(RUN, asked, CREATED)
+    assert (state.rules, state.fallback_model, state.effort) == (rules, "n", "low")
 
 
 def test_spend_is_the_sum_of_models_and_steps() -> None:

@@ -187,7 +187,7 @@ def test_a_run_that_is_over_says_how_and_that_nothing_changes_it(status: Status)
 def test_a_run_that_failed_passes_the_last_diagnosis_on() -> None:
     text = explained(running(submitted("train"), failed(), moved(R, C), moved(C, Status.FAILED)))
 
-    assert "it was killed for its memory (to be mended by resources: ask for 6Gi)" in text
+    assert "it was killed for its memory (out_of_memory, to be mended by resources: ask for 6Gi)" in text
 
 
 def test_every_reason_has_its_words() -> None:

@@ -3,10 +3,11 @@
 from typing import Any, Literal
 
 from services.core.lifecycle import Status
-from services.core.records import Attempt, Limits, OpenCall, PendingModelCall, RunState, Spend, Step
+from services.core.records import Attempt, Limits as RunLimits, OpenCall, PendingModelCall, RunState, Spend, Step
 from services.core.store import Talk
 from services.core.workspace import EMPTY
-from services.worker.conversation import REPLY, SAID, reply_message, tool_message, user_message
+from services.worker.circles import Circle, Limits
+from services.worker.conversation import NUDGE, REPLY, SAID, reply_message, tool_message, user_message
 from services.worker.reply import RawCall
 
 CREATED = 1_000_000.0
@@ -24,7 +25,7 @@ def state_of(status: Status = Status.RUNNING, **changes: Any) -> RunState:
         "status": status,
         "goal": "train a model",
         "model": "scripted/hello",
-        "limits": Limits(),
+        "limits": RunLimits(),
         "created": CREATED,
         "updated": CREATED,
         "snapshot": EMPTY,
@@ -83,6 +84,12 @@ def answered(turn: int, index: int, text: str = "done") -> Talk:
 
 def said(turn: int, text: str = "go on") -> Talk:
     return Talk(turn, SAID, user_message(text))
+
+
+def told(turn: int) -> Talk:
+    """What the platform says to an agent that replies with text alone."""
+    circle = Circle("You reply without calling a tool", 1, Limits(1, 3), is_text=True)
+    return Talk(turn, NUDGE, user_message(circle.text))
 
 
 Role = Literal["system", "user", "assistant", "tool"]

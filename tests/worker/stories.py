@@ -14,6 +14,10 @@ def says(text: str, **more: Any) -> State:
     return {"say": text, **more}
 
 
+def asks(question: str) -> State:
+    return calls("ask", question=question)
+
+
 def calls(tool: str, /, *others: Mapping[str, Any], fault: Mapping[str, Any] | None = None, **arguments: Any) -> State:
     """A reply that calls a tool, and `others` beside it."""
     state: State = {"call": [{"tool": tool, "arguments": arguments}, *others]}
@@ -35,7 +39,7 @@ def story(*states: State, loops: bool = False) -> dict[str, Any]:
     return {"about": "For a test of the engine.", "start": "s0", "states": named}
 
 
-PLAN = calls("plan", items=[{"id": "1", "content": "go on", "status": "in_progress"}])
+PLAN = calls("plan", items=[{"id": "1", "content": "go on", "status": "completed"}])
 FINISH = calls("finish", summary="Done.", metrics={}, artifacts=[])
 
 
@@ -52,7 +56,11 @@ STORIES: dict[str, dict[str, Any]] = {
     "hello": story(
         {**calls("bash", command="echo hello from the workspace > said; cat said"), "say": "A command first."}, FINISH
     ),
-    "text": story(says("Which data?"), says("Still: which data?"), FINISH),
+    "asks": story(asks("Which data?"), asks("Still: which data?"), FINISH),
+    "wordy": story(says("All done!"), says("Really: all done."), says("I said that it is done."), FINISH),
+    "repeats": story(calls("bash", command="echo no"), loops=True),
+    "to-and-fro": story(calls("bash", command="echo a"), calls("bash", command="echo b"), loops=True),
+    "hasty": story(calls("plan", items=[{"id": "1", "content": "train", "status": "pending"}]), *[FINISH] * 3),
     "busy": story(PLAN, loops=True),
     "ten": story(*[PLAN] * 9, FINISH),
     "limited": refused(429, times=2, retry_after=0.4),
@@ -62,6 +70,8 @@ STORIES: dict[str, dict[str, Any]] = {
     "unpaid": refused(402),
     "forbidden": refused(403),
     "unknown": refused(404),
+    "fussy": refused(400, times=1),
+    "stubborn": refused(400),
     "too-long": refused(
         400, code="context_length_exceeded", message="This model's maximum context length is 8192 tokens."
     ),
@@ -108,6 +118,14 @@ STORIES: dict[str, dict[str, Any]] = {
         calls("submit_step", name="train", command="python train.py", deadline_minutes=6),
         calls("wait_for_steps", steps=["train"], max_minutes=0.005),
         calls("wait_for_steps", steps=["train"], max_minutes=5),
+        FINISH,
+    ),
+    "splurges": story(
+        calls("submit_step", name="train", command="python train.py", deadline_minutes=60),
+        calls("submit_step", name="smoke", command="python train.py --tiny", smoke=True),
+        calls("wait_for_steps", steps=["smoke"]),
+        calls("submit_step", name="train", command="python train.py", deadline_minutes=60),
+        calls("wait_for_steps", steps=["train"]),
         FINISH,
     ),
     "litters": story(calls("bash", command="touch a b c d; echo littered"), FINISH),

@@ -9,6 +9,7 @@ import pytest
 from services.core.needs import Needs
 from services.core.pools import GpuQuota, Pool, Pools
 from services.core.records import Limits
+from services.core.rules import Terms
 from services.core.step_secrets import StepSecret
 from services.core.store import Talk
 from services.worker.conversation import (
@@ -20,7 +21,8 @@ from services.worker.conversation import (
     has_said,
     has_unread,
     is_text_only,
-    messages,
+    opening,
+    ordered,
     reply_message,
     user_message,
 )
@@ -30,7 +32,7 @@ from tests.worker.states import answered, replied, said, state_of
 
 def sent(*talk: Talk) -> list[str]:
     """The messages after the goal, in a word each."""
-    return [_word(message) for message in messages("system", state_of(), [], talk)[2:]]
+    return [_word(entry.message) for entry in ordered(talk)]
 
 
 def _word(message: dict[str, Any]) -> str:
@@ -40,7 +42,7 @@ def _word(message: dict[str, Any]) -> str:
 
 
 def test_it_begins_with_the_system_prompt_and_the_goal() -> None:
-    first, second = messages("Be an engineer.", state_of(goal="train a model"), [], [])
+    first, second = opening("Be an engineer.", state_of(goal="train a model"), [])
 
     assert first == {"role": "system", "content": "Be an engineer."}
     assert second["role"] == "user"
@@ -208,6 +210,12 @@ def test_the_goal_tells_what_a_step_gets_and_which_pools_there_are_for_it() -> N
     told = "A step that does not say it otherwise gets: gpus 1, pool a100 or h100. No other pool may be used.\n"
     assert told in text
     assert "No other pool" not in goal_text(state_of(resources=Needs(gpus=1)), [])
+
+
+def test_what_is_kept_for_evaluation_is_said_with_the_goal() -> None:
+    text = goal_text(state_of(rules=Terms(evaluation_data=("test.csv",))), [])
+
+    assert "never to be changed: test.csv." in text
 
 
 def test_without_a_pools_file_nothing_is_said_of_pools() -> None:

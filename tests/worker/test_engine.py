@@ -78,13 +78,13 @@ def test_a_hint_for_nothing_is_no_error(workshop: Workshop) -> None:
 # --- Text alone, and messages ---------------------------------------------------------------------------------------
 
 
-def test_text_alone_waits_for_a_person_and_a_message_resumes_it(workshop: Workshop) -> None:
-    run = workshop.accept("text")
+def test_a_question_waits_for_a_person_and_a_message_resumes_it(workshop: Workshop) -> None:
+    run = workshop.accept("asks")
     state = workshop.drive(run)
 
     assert (state.status, state.reason, state.exit_code) == (Status.NEEDS_HUMAN, Reason.ASKED, 7)
     assert workshop.advance(run) == "idle"
-    assert workshop.events(run, ev.AssistantChunk)[0].content == "Which data?"
+    assert state.detail == "Which data?"
 
     assert workshop.say(run, "The digits.").status is Status.RUNNING
     state = workshop.drive(run)
@@ -109,33 +109,35 @@ def test_a_message_before_the_first_turn_is_read_in_it(workshop: Workshop) -> No
 
 
 def test_a_message_that_comes_while_a_run_is_about_to_ask_is_read_first(workshop: Workshop, moments: Moments) -> None:
-    run = workshop.accept("text")
+    run = workshop.accept("asks")
     moments.once("worker.reply_recorded", lambda: workshop.say(run, "The digits."))
 
     assert workshop.advance(run) == "needs_human"
     assert workshop.state(run).turn == 2
     assert workshop.path_of(run) == [Status.RUNNING, Status.NEEDS_HUMAN]
+    assert workshop.answers(run)[0].startswith("not asked")
 
 
 def test_a_message_that_comes_while_the_question_is_put_together_is_part_of_it(
     workshop: Workshop, moments: Moments, scripted: ScriptedServer
 ) -> None:
-    run = workshop.accept("text")
+    run = workshop.accept("asks")
     moments.once("worker.reserved", lambda: workshop.say(run, "Quickly."))
 
     workshop.advance(run)
 
     state = workshop.state(run)
     assert (state.status, state.turn) == (Status.NEEDS_HUMAN, 1)
-    assert [message["role"] for message in workshop.history(run)] == ["system", "user", "user", "assistant"]
-    assert scripted.requests()["recent"][-1]["messages"] == 3
+    assert [message["role"] for message in workshop.history(run)] == ["system", "user", "user", "assistant", "tool"]
+    assert scripted.requests()["recent"][-1]["messages"] == 2
     assert workshop.ledger.account("acme")[1] == 0
 
 
 def test_a_message_does_not_give_turns_back(workshop: Workshop) -> None:
-    run = workshop.accept("text", limits=Limits(turns=2))
-    workshop.drive(run)
-    workshop.say(run, "The digits.")
+    run = workshop.accept("asks", limits=Limits(turns=2))
+    for answer in ("The digits.", "All of them."):
+        workshop.drive(run)
+        workshop.say(run, answer)
 
     state = workshop.drive(run)
 

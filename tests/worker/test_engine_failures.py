@@ -7,6 +7,7 @@ import pytest
 
 from services.core import events as ev
 from services.core.lifecycle import Reason, Status
+from services.core.records import Limits
 from tests.worker.conftest import Moments, OpenWorkshop
 from tests.worker.workshop import Workshop
 
@@ -164,6 +165,58 @@ def test_a_reply_cut_for_its_length_is_asked_for_again(workshop: Workshop) -> No
     assert (state.status, state.turn) == (Status.SUCCEEDED, 3)
     assert [message["role"] for message in workshop.history(run)][:4] == ["system", "user", "assistant", "user"]
     assert "cut off at the length limit" in workshop.history(run)[3]["content"]
+
+
+# --- What is asked otherwise ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("story", "failure", "times"), [("unknown", "no_model", 1), ("away", "overloaded", 8)])
+def test_the_goals_other_model_takes_over(workshop: Workshop, story: str, failure: str, times: int) -> None:
+    run = workshop.accept(story, fallback_model="scripted/hello")
+
+    state = workshop.drive(run)
+
+    assert (state.status, state.model, state.fallback_model) == (Status.SUCCEEDED, "scripted/hello", "")
+    assert failures(workshop, run) == [failure] * times
+    [changed] = workshop.events(run, ev.ModelChanged)
+    assert (changed.source, changed.target) == (f"scripted/{story}", "scripted/hello")
+    assert [call.model for call in workshop.events(run, ev.LlmCall)] == ["scripted/hello"] * 2
+
+
+def test_the_other_model_has_no_other_after_it(workshop: Workshop) -> None:
+    run = workshop.accept("unknown", fallback_model="scripted/unknown-too")
+
+    state = workshop.drive(run)
+
+    assert (state.status, state.reason) == (Status.FAILED, Reason.MODEL_REFUSED)
+    assert failures(workshop, run) == ["no_model"] * 2
+
+
+def test_the_last_turn_may_be_the_other_models(workshop: Workshop) -> None:
+    run = workshop.accept("unknown", fallback_model="scripted/hello", limits=Limits(turns=2))
+
+    assert workshop.drive(run).status is Status.SUCCEEDED
+
+
+def test_an_effort_that_is_refused_is_dropped_and_the_call_made_again(workshop: Workshop) -> None:
+    run = workshop.accept("fussy", effort="high")
+
+    state = workshop.drive(run)
+
+    assert (state.status, state.effort, failures(workshop, run)) == (Status.SUCCEEDED, "", ["refused"])
+    [dropped] = workshop.events(run, ev.EffortDropped)
+    assert (dropped.effort, dropped.model) == ("high", "scripted/fussy")
+
+
+@pytest.mark.parametrize(("effort", "calls"), [("high", 2), ("", 1)])
+def test_a_request_that_is_refused_without_an_effort_too_ends_the_run(
+    workshop: Workshop, effort: str, calls: int
+) -> None:
+    run = workshop.accept("stubborn", effort=effort)
+
+    state = workshop.drive(run)
+
+    assert (state.status, state.reason, state.spend.calls) == (Status.FAILED, Reason.MODEL_REFUSED, calls)
 
 
 # --- Workers that die in a call ---------------------------------------------------------------------------------------

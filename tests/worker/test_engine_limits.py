@@ -152,7 +152,7 @@ def test_a_tenants_cap_holds_across_its_runs(open_workshop: OpenWorkshop) -> Non
     assert reserved == 0
 
 
-@pytest.mark.parametrize("story", ["hello", "shaky", "closes", "ten", "text"])
+@pytest.mark.parametrize("story", ["hello", "shaky", "closes", "ten", "asks"])
 def test_spend_is_the_sum_of_the_log(open_workshop: OpenWorkshop, story: str) -> None:
     workshop = open_workshop(**DEAR)
     run = workshop.accept(story)
@@ -180,7 +180,7 @@ def test_a_run_whose_minutes_are_over_is_timed_out(workshop: Workshop) -> None:
 
 
 def test_a_deadline_wakes_a_run_that_waits_for_a_person(workshop: Workshop) -> None:
-    run = workshop.accept("text", deadline=time.time() + 2.0)
+    run = workshop.accept("asks", deadline=time.time() + 2.0)
     assert workshop.drive(run).status is Status.NEEDS_HUMAN
 
     state = workshop.drive(run, lambda state: state.status.is_final)

@@ -148,7 +148,7 @@ def test_false_claims_are_refused_and_the_run_goes_on(workshop: Workshop) -> Non
     state = workshop.drive(run)
 
     assert (state.status, state.turn, state.metrics) == (Status.SUCCEEDED, 2, {})
-    assert "these claims do not hold" in workshop.answers(run)[0]
+    assert "not finished:" in workshop.answers(run)[0]
 
 
 # --- Steps ------------------------------------------------------------------------------------------------------------
@@ -231,6 +231,26 @@ def test_a_step_that_ends_while_the_run_parks_is_not_slept_over(workshop: Worksh
     assert "waiting" not in workshop.path_of(run)
 
 
+def test_a_rule_that_refuses_is_on_record_and_its_way_is_open(open_workshop: OpenWorkshop) -> None:
+    workshop = open_workshop(local_price_per_hour=10.0)
+    run = workshop.accept("splurges", files={"train.py": b"print(1)  # into COHORT_OUTPUT_DIR"})
+
+    state = workshop.drive(run, waits)
+    [refused] = workshop.events(run, ev.RuleRefused)
+    assert (refused.rule, refused.step, [one.id for one in state.live_attempts()]) == (
+        "smoke_test",
+        "train",
+        [f"{run}-smoke-1"],
+    )
+    assert workshop.answers(run)[0] == f"error: not done, for the rules of this run:\n- smoke_test: {refused.text}"
+    workshop.close(f"{run}-smoke-1")
+
+    state = workshop.drive(run, lambda state: "train" in state.steps and waits(state))
+    workshop.close(state.steps["train"].last.id)
+    assert workshop.drive(run).status is Status.SUCCEEDED
+    assert len(workshop.events(run, ev.RuleRefused)) == 1
+
+
 def test_a_step_that_keeps_failing_needs_a_person_who_can_let_it_go_on(workshop: Workshop) -> None:
     run = workshop.accept("retrains", limits=Limits(attempts=2))
     for number in (1, 2):
@@ -300,7 +320,7 @@ def _command_of(pid: str) -> str:
         return ""
 
 
-@pytest.mark.parametrize("story", ["text", "trains", "limited"])
+@pytest.mark.parametrize("story", ["asks", "trains", "limited"])
 def test_a_parked_run_is_cancelled_at_once(workshop: Workshop, story: str) -> None:
     run = workshop.accept(story)
     state = workshop.drive(run, lambda state: state.status.is_parked)

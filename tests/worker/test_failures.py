@@ -18,7 +18,7 @@ from services.worker.failures import Failure, failure_of_status, retry_after
         (401, Failure.AUTH),
         (402, Failure.CREDIT),
         (403, Failure.AUTH),
-        (404, Failure.REFUSED),
+        (404, Failure.NO_MODEL),
         (408, Failure.TIMEOUT),
         (413, Failure.REFUSED),
         (422, Failure.REFUSED),

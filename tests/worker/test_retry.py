@@ -17,14 +17,20 @@ def decided(kind: Failure, failures: int = 1, asked_for: float | None = None, ji
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
+        (Failure.NO_MODEL, Reason.MODEL_REFUSED),
         (Failure.AUTH, Reason.MODEL_AUTH),
         (Failure.CREDIT, Reason.MODEL_CREDIT),
         (Failure.REFUSED, Reason.MODEL_REFUSED),
-        (Failure.CONTEXT, Reason.CONTEXT_EXCEEDED),
     ],
 )
 def test_what_asking_again_cannot_mend_ends_the_run_at_once(kind: Failure, reason: Reason) -> None:
     assert decided(kind, asked_for=1.0) == GiveUp(reason)
+
+
+def test_a_prompt_that_is_too_long_is_shortened_three_times_at_once() -> None:
+    decisions = [decided(Failure.CONTEXT, failures) for failures in (1, 2, 3, 4)]
+
+    assert decisions == [Retry(0.0)] * 3 + [GiveUp(Reason.CONTEXT_EXCEEDED)]
 
 
 @pytest.mark.parametrize("kind", PASSING)

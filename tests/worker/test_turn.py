@@ -6,7 +6,7 @@ import pytest
 
 from services.core import events as ev
 from services.core.store import Draft
-from services.worker.conversation import NOTE, REPLY, messages
+from services.worker.conversation import NOTE, REPLY, opening, ordered
 from services.worker.prices import Usage
 from services.worker.reply import RawCall, Reply
 from services.worker.tools import TOOLS
@@ -132,6 +132,6 @@ def test_text_cut_for_its_length_is_asked_to_go_on() -> None:
 
 def test_the_history_after_any_reply_has_no_call_without_a_place_for_its_answer() -> None:
     draft = drafted(READ, RawCall("y", "nothing", "{}"))
-    history = messages("", state_of(), [], draft.talk)
+    history = [*opening("", state_of(), []), *(entry.message for entry in ordered(draft.talk))]
 
     assert [message["role"] for message in history] == ["system", "user", "assistant", "tool"]

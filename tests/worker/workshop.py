@@ -157,8 +157,9 @@ class Workshop:
         return [event.output for event in self.events(run, ev.ToolOutput)]
 
     def history(self, run: str) -> list[dict[str, Any]]:
-        """The conversation as the next request would have it."""
-        return conv.messages("", self.store.state(run), [], self.store.talk(run))
+        """The conversation, whole."""
+        talk = conv.ordered(self.store.talk(run))
+        return [*conv.opening("", self.store.state(run), []), *(entry.message for entry in talk)]
 
     def path_of(self, run: str) -> list[str]:
         """The statuses the run went through."""

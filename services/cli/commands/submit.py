@@ -3,12 +3,13 @@
 import json
 import sys
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 from services.cli.address import open_api
 from services.cli.client import ApiClient, Json
-from services.cli.goal import Goal, read_goal, with_options
+from services.cli.goal import Goal, read_goal, with_options, with_rules
 from services.cli.output import print_json, remark
 from services.cli.packing import input_files, packed
 from services.cli.watching import wait_until_over, watch
@@ -27,6 +28,12 @@ def run(options: Namespace) -> int:
         options.input,
         options.deadline or "",
         options.resource,
+    )
+    goal = with_rules(goal, options.without_rule, options.evaluation_data, options.cost_line)
+    goal = replace(
+        goal,
+        fallback_model=options.fallback_model or goal.fallback_model,
+        effort=options.effort or goal.effort,
     )
     with open_api() as api:
         accepted = post_goal(api, goal, options.idempotency_key or f"cli-{uuid4().hex}")

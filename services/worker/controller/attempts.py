@@ -31,6 +31,7 @@ from services.worker.controller.census import publish
 from services.worker.controller.clearing import Clearing
 from services.worker.controller.closing import Closing
 from services.worker.controller.errands import Errands
+from services.worker.controller.inquest import Inquest
 from services.worker.controller.news import EVERY_ATTEMPT
 from services.worker.controller.progress import progress_of
 from services.worker.controller.quota import Quotas
@@ -161,8 +162,8 @@ class Reconciler:
                 self._errands.submit(attempt.id, partial(self._submit, self._spec(state, attempt), time.monotonic()))
             case do.Cancel():
                 self._errands.end(attempt.id, partial(self._cancel, attempt))
-            case do.Close() if Rescue.is_due(records, seen):
-                self._errands.end(attempt.id, partial(self._rescue_and_close, attempt, records, seen, action))
+            case do.Close() if Rescue.is_due(records, seen) or Inquest.is_due(action):
+                self._errands.end(attempt.id, partial(self._read_and_close, attempt, records, seen, action))
             case do.Close():
                 self._closing.close(attempt, records, seen, action)
             case do.Started():
@@ -202,10 +203,15 @@ class Reconciler:
         self.executor.cancel(attempt.id)
         reach("controller.cancel_sent")
 
-    def _rescue_and_close(
+    def _read_and_close(
         self, attempt: Attempt, records: Sequence[AttemptRecord], seen: Observed, close: do.Close
     ) -> None:
-        self._closing.close(attempt, self._rescue.fetch(attempt, records), seen, close)
+        """Fetch what is missing of the logs, ask them for the reason of a failure, then close."""
+        if Rescue.is_due(records, seen):
+            records = self._rescue.fetch(attempt, records)
+        if Inquest.is_due(close):
+            close = Inquest(self.logs).hold(attempt, seen, close)
+        self._closing.close(attempt, records, seen, close)
 
     def _spec(self, state: RunState, attempt: Attempt) -> AttemptSpec:
         step = step_of_attempt(attempt.id)

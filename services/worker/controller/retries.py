@@ -45,6 +45,8 @@ def retry_of(state: RunState, attempt: Attempt, finished: ev.AttemptFinished, po
         cause="infrastructure",
         restores=finished.checkpoint or attempt.restores,
         secrets=attempt.secrets,
+        smoke=attempt.smoke,
+        evaluates=attempt.evaluates,
     )
 
 

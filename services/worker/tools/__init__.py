@@ -3,6 +3,7 @@
 from typing import Any
 
 from services.worker.tools import (
+    ask,
     bash,
     cancel_step,
     edit,
@@ -30,6 +31,7 @@ TOOLS: dict[str, Tool[Any]] = {
         step_log.TOOL,
         step_metrics.TOOL,
         cancel_step.TOOL,
+        ask.TOOL,
         finish.TOOL,
     )
 }

@@ -9,11 +9,18 @@ from dataclasses import dataclass
 from secrets import token_hex
 
 from services.core.attempts import MAX_METRICS, AttemptRecord
-from services.core.digest import Verdict, clean, digest, fence
+from services.core.diagnosis.decision import diagnose
+from services.core.diagnosis.ending import Ending
+from services.core.diagnosis.finding import Finding
+from services.core.diagnosis.records import FROM_LOG
+from services.core.diagnosis.remedies import REMEDIES
+from services.core.digest import Verdict, clean, fence, page
 from services.core.keys import rank_id
+from services.core.log_scan import scan
 from services.core.observations import Metric
 from services.core.records import Attempt, Diagnosis, Stage, Step
 from services.core.standing import stage_text
+from services.core.taxonomy import Failure
 from services.worker.tools.tool import Call
 
 _MOST_RANKS = 16
@@ -36,6 +43,8 @@ class Series:
 def account_of(call: Call, step: Step, chars: int = 8_000) -> str:
     """The verdict and digest of the step's last attempt, which is over; on several nodes of the rank that ended it."""
     attempt = step.last
+    diagnosis = attempt.diagnosis
+    known = diagnosis if diagnosis is not None and diagnosis.code != FROM_LOG else None
     verdict = Verdict(
         phase=attempt.status,
         exit_code=attempt.exit_code,
@@ -45,17 +54,21 @@ def account_of(call: Call, step: Step, chars: int = 8_000) -> str:
         attempt=attempt.number,
         rank=attempt.rank,
         memory_limit_bytes=attempt.resources.memory,
-        events=attempt.diagnosis.evidence if attempt.diagnosis else (),
+        events=known.evidence if known else (),
     )
-    log = rank_id(attempt.id, attempt.rank or 0)
-    text = digest(call.desk.logs.stream(log), verdict, limit=max(1_000, chars - 400))
-    notes = [head_of(step, attempt), *_notes(step, attempt), *_other_ranks(call, attempt)]
-    return "\n".join(notes) + "\n" + fence(text, token_hex(6))
+    found = scan(call.desk.logs.stream(rank_id(attempt.id, attempt.rank or 0)))
+    finding = diagnose(found, Ending(attempt.exit_code, attempt.reason, known.failure if known else None))
+    notes = [head_of(step, attempt), *_notes(step, attempt, finding), *_other_ranks(call, attempt)]
+    head = "\n".join(notes)
+    text = page(found, finding, verdict, limit=max(1_000, chars - 400 - len(head)))
+    return f"{head}\n{fence(text, token_hex(6))}"
 
 
-def _notes(step: Step, attempt: Attempt) -> Iterable[str]:
-    if attempt.diagnosis is not None:
+def _notes(step: Step, attempt: Attempt, finding: Finding) -> Iterable[str]:
+    if attempt.diagnosis is not None and attempt.diagnosis.code != FROM_LOG:
         yield from _diagnosis_lines(attempt.diagnosis)
+    elif finding.failure is not Failure.NONE and attempt.status in {"failed", "succeeded"}:
+        yield from _finding_lines(finding)
     if attempt.outputs:
         yield "outputs: " + ", ".join(f"{step.name}/{file.path}" for file in attempt.outputs[:50])
     if not attempt.log_complete:
@@ -90,6 +103,14 @@ def _diagnosis_lines(diagnosis: Diagnosis) -> Iterable[str]:
     yield f"  class {diagnosis.failure} ({diagnosis.code}), to be mended by: {diagnosis.owner}"
     if diagnosis.remedy:
         yield f"  remedy: {clean(diagnosis.remedy)}"
+
+
+def _finding_lines(finding: Finding) -> Iterable[str]:
+    """What the log tells, in Cohort's words: those of the log stand in the digest, behind their fence."""
+    yield f"diagnosis, from its log: {finding.failure.meaning}"
+    yield f"  class {finding.failure}, to be mended by: {finding.owner}, confidence {finding.confidence:.0%}"
+    for remedy in REMEDIES[finding.failure]:
+        yield f"  remedy: {remedy}"
 
 
 def progress_of(call: Call, step: Step) -> str:

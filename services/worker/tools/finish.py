@@ -4,14 +4,18 @@ import math
 
 from pydantic import Field
 
+from services.core import events as ev
 from services.core.errors import CohortError
 from services.core.records import FileRef, Wait
 from services.core.sandboxes import SANDBOX
 from services.worker.tools.accounts import metrics_of
+from services.worker.tools.refusing import tampered
 from services.worker.tools.tool import Call, Finished, Parameters, Park, Replay, Result, Tool, ToolError
 
 # The model sees values with six significant digits.
 _TOLERANCE = 1e-5
+# After so many questions a claim that does not hold ends the run.
+_QUESTIONS = 2
 
 
 class Finish(Parameters):
@@ -26,6 +30,8 @@ def _run(call: Call, wanted: Finish) -> Result | Park:
     live = [step.name for step in call.state.steps.values() if step.last.is_live and step.name != SANDBOX]
     if live:
         raise ToolError(f"still running: {', '.join(live)}; wait for them or cancel them before finishing")
+    if refusal := tampered(call):
+        return refusal
     problems = [text for name, value in wanted.metrics.items() if (text := _metric_problem(call, name, value))]
     files: list[FileRef] = []
     for path in wanted.artifacts:
@@ -34,12 +40,26 @@ def _run(call: Call, wanted: Finish) -> Result | Park:
             problems.append(f"artifact {path!r} does not exist; outputs are named <step>/<path>")
         else:
             files.append(file)
+    open_items = [item for item in call.state.plan if item.status != "completed"]
+    problems += [f"the plan has an open item: {item.content[:200]}" for item in open_items]
     if problems:
-        raise ToolError("not finished, these claims do not hold:\n- " + "\n- ".join(problems))
+        return _questioned(call.state.questioned, problems)
     if not call.desk.shell.vacate(call.state):
         return Park(Wait(kind="steps", steps=(SANDBOX,), tool_call_id=call.id))
     finished = Finished(wanted.summary, wanted.metrics, tuple(files))
     return Result("every claim holds; the run is finished", finished=finished)
+
+
+def _questioned(before: int, problems: list[str]) -> Result:
+    """What is answered to a claim that does not hold: a question at first, the end of the run in the end."""
+    told = "\n- ".join(problems)
+    if before >= _QUESTIONS:
+        return Result(f"the run ends as incomplete:\n- {told}", success=False, incomplete="; ".join(problems))
+    text = (
+        f"not finished:\n- {told}\nDo what is left, or take out of the plan and the claims what does not hold and say "
+        "why in the summary. If you cannot go on without a person, call `ask`."
+    )
+    return Result(text, success=False, events=(ev.CompletionQuestioned(problems=problems),))
 
 
 def _metric_problem(call: Call, name: str, claimed: float) -> str:

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from services.core.errors import CohortError
+from services.worker.context.masking import POINTER as TALK, place_of
 from services.worker.tools.bounds import POINTER
 from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool, ToolError
 
@@ -11,7 +12,7 @@ _ANSWER_CHARS = 24_000
 
 
 class Read(Parameters):
-    path: str = Field(description="Path in the workspace, or an output:… pointer from an earlier answer.")
+    path: str = Field(description="Path in the workspace, or a pointer (output:…, talk:…) from an earlier answer.")
     offset: int = Field(1, ge=1, description="First line to show, from 1.")
     limit: int = Field(2_000, ge=1, le=10_000, description="Most lines to show.")
 
@@ -20,7 +21,7 @@ def _run(call: Call, wanted: Read) -> Result:
     data = _content(call, wanted.path)
     if b"\0" in data[:8_192]:
         raise ToolError(f"{wanted.path} is binary ({len(data)} bytes); look at it with a program through bash")
-    lines = _lines(data.decode(errors="replace"), is_output=wanted.path.startswith(POINTER))
+    lines = _lines(data.decode(errors="replace"), is_output=wanted.path.startswith((POINTER, TALK)))
     first = wanted.offset - 1
     if lines and first >= len(lines):
         raise ToolError(f"{wanted.path} has {len(lines)} lines; offset {wanted.offset} is past the end")
@@ -45,12 +46,22 @@ def _lines(text: str, *, is_output: bool) -> list[str]:
 
 
 def _content(call: Call, path: str) -> bytes:
+    if path.startswith(TALK):
+        return _said(call, path).encode()
     try:
         if path.startswith(POINTER):
             return call.desk.artifacts.get(path.removeprefix(POINTER))
         return call.desk.workspace.read(call.state.snapshot, path)
     except CohortError as error:
         raise ToolError(str(error)) from error
+
+
+def _said(call: Call, path: str) -> str:
+    place = place_of(path)
+    text = call.recall(*place) if place else None
+    if text is None:
+        raise ToolError(f"there is no {path}; pointers stand in earlier answers, as talk:<turn>:<call>")
+    return text
 
 
 TOOL = Tool(

@@ -9,12 +9,18 @@ from services.core.errors import BudgetSpent
 from services.core.keys import attempt_id
 from services.core.needs import Needs
 from services.core.placement import Refusal, place
-from services.core.pools import LOCAL, Pool, Pools, microdollars
+from services.core.pools import LOCAL, Pool, Pools
 from services.core.quantities import Bytes, Cores
 from services.core.records import MICRODOLLARS, RunState
 from services.core.resources import Resources
 from services.core.sandboxes import SANDBOX
-from services.core.step_secrets import refused
+from services.core.step_secrets import refused as refused_secrets
+from services.worker.rules import refusals
+from services.worker.rules.facts import Asked
+from services.worker.rules.gathering import gather
+from services.worker.rules.seeds import SEED, seeded
+from services.worker.rules.smoke_test import SMOKE_MINUTES
+from services.worker.tools.refusing import refused
 from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool, ToolError
 
 _MEMORY = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(Ki|Mi|Gi|K|M|G)?B?", re.IGNORECASE)
@@ -40,12 +46,14 @@ class SubmitStep(Parameters):
     env: dict[str, str] = Field({}, description="Further environment variables.")
     secrets: list[str] = Field([], max_length=20, description="Names of secrets that the program gets as variables.")
     resume: bool = Field(False, description="Begin with the step's newest checkpoint in $COHORT_CHECKPOINT_DIR.")
+    smoke: bool = Field(False, description=f"A try on very little data, of {SMOKE_MINUTES} minutes at most.")
+    evaluates: bool = Field(False, description="It measures and trains nothing: it may read evaluation data.")
 
     @field_validator("env")
     @classmethod
     def _check_env(cls, env: dict[str, str]) -> dict[str, str]:
         for name, value in env.items():
-            if not _ENV_NAME.fullmatch(name) or name.startswith("COHORT_"):
+            if not _ENV_NAME.fullmatch(name) or (name.startswith("COHORT_") and name != SEED):
                 raise ValueError(f"{name!r} cannot be set: use letters, digits and _, not beginning with COHORT_")
             if "\0" in value:
                 raise ValueError(f"the value of {name} holds a NUL character")
@@ -57,6 +65,17 @@ class SubmitStep(Parameters):
     @classmethod
     def _one_pool(cls, pool: object) -> object:
         return [pool] if isinstance(pool, str) else pool
+
+    @model_validator(mode="after")
+    def _check_smoke(self) -> "SubmitStep":
+        if self.smoke and "deadline_minutes" in self.model_fields_set and self.deadline_minutes > SMOKE_MINUTES:
+            raise ValueError(f"a smoke test has deadline_minutes {SMOKE_MINUTES} at most; use less data")
+        return self
+
+    @property
+    def seconds(self) -> float:
+        """The deadline; that of a smoke test is short unless told."""
+        return 60 * (min(self.deadline_minutes, SMOKE_MINUTES) if self.smoke else self.deadline_minutes)
 
     @model_validator(mode="after")
     def _check_resources(self) -> "SubmitStep":
@@ -79,11 +98,11 @@ def _run(call: Call, wanted: SubmitStep) -> Result:
     step = state.steps.get(wanted.name)
     attempt_number = len(step.attempts) + 1 if step else 1
     attempt = attempt_id(state.run, wanted.name, attempt_number)
-    seconds = wanted.deadline_minutes * 60
     resources = _resources(wanted, state.resources)
-    pool = _place(call.desk.pools, state.tenant, resources)
-    cost = microdollars(pool.price_per_hour, resources, seconds)
-    _reserve(call, attempt, cost)
+    asked = _asked(wanted, resources, _place(call.desk.pools, state.tenant, resources))
+    if refusal := _refusal(call, asked):
+        return refusal
+    _reserve(call, attempt, asked.microdollars)
     submitted = ev.StepSubmitted(
         step=wanted.name,
         attempt=attempt,
@@ -91,16 +110,18 @@ def _run(call: Call, wanted: SubmitStep) -> Result:
         command=wanted.command,
         snapshot=state.snapshot,
         uses=wanted.uses,
-        env=wanted.env,
-        deadline_seconds=seconds,
+        env=seeded(wanted.env, resources.gpus),
+        deadline_seconds=asked.deadline_seconds,
         resources=resources,
-        pool=pool.name,
-        price_per_hour=pool.price_per_hour,
-        reserved_microdollars=cost,
+        pool=asked.pool.name,
+        price_per_hour=asked.pool.price_per_hour,
+        reserved_microdollars=asked.microdollars,
         restores=step.checkpoint if step and wanted.resume else "",
         secrets=tuple(wanted.secrets),
+        smoke=wanted.smoke,
+        evaluates=wanted.evaluates,
     )
-    where = "" if pool.name == LOCAL else f" to pool {pool.name}"
+    where = "" if asked.pool.name == LOCAL else f" to pool {asked.pool.name}"
     text = f"submitted attempt {attempt_number} of step {wanted.name}{where}; wait_for_steps tells how it ends"
     return Result(text, events=(submitted,))
 
@@ -123,7 +144,7 @@ def _check(state: RunState, wanted: SubmitStep) -> None:
 def _check_secrets(pools: Pools, tenant: str, wanted: SubmitStep) -> None:
     if wanted.secrets and not pools.runs_images:
         raise ToolError("secrets: steps run as programs of this machine here, and get none; leave them out")
-    why = refused(pools.secrets, tenant, wanted.secrets, list(wanted.env))
+    why = refused_secrets(pools.secrets, tenant, wanted.secrets, list(wanted.env))
     if why:
         raise ToolError(f"secrets: {why}")
 
@@ -157,6 +178,27 @@ def _place(pools: Pools, tenant: str, resources: Resources) -> Pool:
     if isinstance(choice, Refusal):
         raise ToolError(choice.text)
     return choice.pool
+
+
+def _asked(wanted: SubmitStep, resources: Resources, pool: Pool) -> Asked:
+    return Asked(
+        step=wanted.name,
+        command=wanted.command,
+        env=wanted.env,
+        deadline_seconds=wanted.seconds,
+        resources=resources,
+        pool=pool,
+        smoke=wanted.smoke,
+        evaluates=wanted.evaluates,
+        resume=wanted.resume,
+    )
+
+
+def _refusal(call: Call, asked: Asked) -> Result | None:
+    """What the run's rules say against it; None where they say nothing."""
+    desk = call.desk
+    facts = gather(asked, call.state, desk.workspace, desk.attempts, desk.pools, desk.cost_line_dollars, call.now)
+    return refused(call, refusals(facts))
 
 
 def _reserve(call: Call, attempt: str, microdollars: int) -> None:

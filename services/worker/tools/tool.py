@@ -57,13 +57,18 @@ class Finished:
 
 @dataclass(frozen=True)
 class Result:
-    """What a call answers and what it changes."""
+    """What a call answers and what it changes.
+
+    `asked` stops the run until a person answers that question; `incomplete` ends it without success, for this reason.
+    """
 
     text: str
     success: bool = True
     events: tuple[ev.EventData, ...] = ()
     changes: tuple[Change, ...] = ()
     finished: Finished | None = None
+    asked: str = ""
+    incomplete: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ class Park:
 
 @dataclass(frozen=True)
 class Desk:
-    """What tools work with."""
+    """What tools work with. Of steps that could cost more than the line the rules ask more; a goal may set its own."""
 
     workspace: Workspace
     artifacts: ArtifactStore
@@ -84,17 +89,20 @@ class Desk:
     ledger: Ledger
     shell: Shell
     pools: Pools
+    cost_line_dollars: float = 5.0
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a tool. `unread`: a person has said something the model has not seen yet."""
+    """One call of a tool. `unread`: a person has said something the model has not seen yet. `recall` finds what the
+    history has at a turn and an index, None where there is nothing."""
 
     id: str
     state: RunState
     desk: Desk
     unread: bool = False
     stop: Callable[[], bool] = lambda: False
+    recall: Callable[[int, int], str | None] = lambda _turn, _index: None
     now: float = field(default_factory=time.time)
 
 

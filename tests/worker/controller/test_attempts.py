@@ -222,6 +222,8 @@ def test_two_controllers_close_an_attempt_once(control: Control) -> None:
     control.reconciler.reconcile({run: [attempt]})
     slow = replace(control.reconciler, store=Behind(control.store, stale))
     slow.reconcile({run: [attempt]})
+    for reconciler in (control.reconciler, slow):
+        reconciler.settle()
 
     assert control.kinds(run).count("attempt_finished") == 1
     assert control.store.state(run).spend.microdollars == 25_000

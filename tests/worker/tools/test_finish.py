@@ -16,9 +16,9 @@ def trained(bench: Bench, *values: float, name: str = "accuracy") -> None:
 
 
 def refusal(bench: Bench, **claims: object) -> str:
-    with pytest.raises(ToolError) as refused:
-        bench.use("finish", **{"summary": "Done.", **claims})
-    return str(refused.value)
+    result = bench.use("finish", **{"summary": "Done.", **claims})
+    assert not result.success and result.finished is None
+    return result.text
 
 
 def test_claims_that_hold_finish_the_run(bench: Bench) -> None:
@@ -105,12 +105,36 @@ def test_every_false_claim_is_named_at_once(bench: Bench) -> None:
 
     said = refusal(bench, metrics={"accuracy": 1.0, "f1": 0.5}, artifacts=["a", "b"])
 
-    assert said.startswith("not finished, these claims do not hold:\n- ")
+    assert said.startswith("not finished:\n- ")
     assert said.count("\n- ") == 4
+
+
+def test_an_open_plan_is_questioned_twice_and_then_the_end(bench: Bench) -> None:
+    items = [
+        {"id": "1", "content": "train", "status": "completed"},
+        {"id": "2", "content": "eval", "status": "pending"},
+    ]
+    bench.use("plan", items=items)
+
+    first, second, third = [bench.use("finish", summary="Done.") for _ in range(3)]
+
+    assert "the plan has an open item: eval" in first.text
+    assert (first.incomplete, second.incomplete, third.incomplete) == ("", "", "the plan has an open item: eval")
+    assert third.finished is None
+
+
+def test_a_claim_that_was_questioned_and_then_holds_finishes_the_run(bench: Bench) -> None:
+    refusal(bench, artifacts=["a"])
+    refusal(bench, artifacts=["a"])
+    bench.put("a", "now it is there")
+
+    assert bench.use("finish", summary="Done.", artifacts=["a"]).finished is not None
 
 
 def test_a_run_with_a_live_step_is_not_finished(bench: Bench) -> None:
     bench.submit("train")
     bench.submit("eval")
 
-    assert refusal(bench) == "still running: train, eval; wait for them or cancel them before finishing"
+    with pytest.raises(ToolError) as refused:
+        bench.use("finish", summary="Done.")
+    assert str(refused.value) == "still running: train, eval; wait for them or cancel them before finishing"

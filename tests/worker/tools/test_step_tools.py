@@ -39,7 +39,8 @@ def test_a_step_is_submitted_on_the_files_as_they_are_now(bench: Bench) -> None:
     attempt = bench.state.steps["train"].last
     assert result.text == "submitted attempt 1 of step train; wait_for_steps tells how it ends"
     assert (attempt.id, attempt.number, attempt.status) == (f"{bench.run}-train-1", 1, "submitted")
-    assert (attempt.command, attempt.snapshot, attempt.env) == ("python train.py", before, {"SEED": "1"})
+    assert (attempt.command, attempt.snapshot) == ("python train.py", before)
+    assert attempt.env == {"SEED": "1", "COHORT_SEED": "0", "PYTHONHASHSEED": "0"}
     assert (attempt.deadline_seconds, attempt.memory_bytes) == (HOUR, 2 * 2**30)
     assert bench.desk.attempts.live() == [attempt.id]
 
@@ -180,7 +181,11 @@ def test_the_answer_is_the_digest_of_each_attempt(bench: Bench) -> None:
 
     text = bench.use("wait_for_steps", steps=["train"]).text
 
-    assert text.startswith("Step train, attempt 1: failed\n<evidence-")
+    head, _ = text.split("<evidence-", 1)
+    assert head.startswith("Step train, attempt 1: failed\ndiagnosis, from its log: ")
+    assert "class code_error, to be mended by: code, confidence 45%" in head
+    assert "remedy: read the innermost frame" in head
+    assert "bad shape" not in head
     assert "ValueError: bad shape" in text
     assert "exit code 1" in text
 
