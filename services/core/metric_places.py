@@ -74,7 +74,7 @@ _FIRST_BRACKET = re.compile(r"^\s{0,8}\[\s{0,8}(\d{1,15})(/\s{0,8}\d{1,15})?\]")
 _SPLIT_COUNT = re.compile(rf"^\W{{0,4}}{SPLIT_WORD}:\s(\d{{1,9}})\s(?=\[)", re.IGNORECASE)
 _LEADING = re.compile(r"^\s{0,8}(\d{1,15}):(?=\s)")
 _RANK = re.compile(r"(?<![A-Za-z])(?:local_|global_)?rank[\s:=_-]{0,3}(\d{1,9})(?!\d)\]?:?", re.IGNORECASE)
-_FOLD = re.compile(rf"(?<![A-Za-z])(?:k-?)?fold{_GAP}(\d{{1,6}}){_OF}[\])]?|\[CV (\d{{1,6}})/\d{{1,6}}\]", re.IGNORECASE)
+_FOLD = re.compile(rf"(?<![A-Za-z_])(?:k-?)?fold{_GAP}(\d{{1,6}}){_OF}[\])]?|\[CV (\d{{1,6}})/\d{{1,6}}\]", re.IGNORECASE)
 _TRIAL = re.compile(rf"(?<![A-Za-z])trial{_GAP}(\d{{1,9}}){_OF}[\])]?", re.IGNORECASE)
 _SPLIT = re.compile(rf"^\W{{0,4}}({SPLIT_WORD})\b(?![=/])|\|\s?({SPLIT_WORD})\s?\|", re.IGNORECASE)
 _VALIDATED = re.compile(r"(?:val|valid|validation|test|eval|dev)[\W_]", re.IGNORECASE)
@@ -128,8 +128,11 @@ def _taken_out(text: str) -> tuple[str, Place]:
     number = float(found[3].strip(" #"))
     word = found[2].lower()
     place = Place(**{("step" if word.startswith(("step", "iter")) else word): number})
-    kept = f"{found[1]} {found[2]}" if found[1] else ""
-    return text[: found.start()] + kept + text[found.end() :], place
+    before = text[: found.start()]
+    if found[1]:
+        # Joined, it is part of the name and no place of its own.
+        before = f"{before.rstrip()}_{found[1]}_{found[2]}"
+    return before + text[found.end() :], place
 
 
 def _merged(place: Place, inside: Place) -> Place:

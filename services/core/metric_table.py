@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from services.core.metric_styles import Metric
+from services.core.metric_places import Metric
 
 _MAX_SERIES = 500
 

@@ -1,135 +1,243 @@
-"""The metrics that a training program prints, read from its raw log while it runs, in constant memory.
+"""The series in a raw log: metrics and progress, in one pass over its bytes, however they are cut, in constant memory.
 
 Standard library only: the runner has it too. What is on one line is read in `metric_styles`; here is what takes more
-than one line: bars that rewrite themselves, and blocks that name their epoch in a heading.
+than one line: bars that rewrite themselves, tables, and headings that say where the lines below them belong. Lines of
+a form that was seen before are filled in by position, without looking at what they say.
 """
 
 import re
-from dataclasses import dataclass
+from collections import deque
 
-from services.core.loglines import LogLine, LogLines, clean
-from services.core.metric_plans import Plans
-from services.core.metric_styles import Metric, read_bar_text, read_line
+from services.core.loglines import MAX_LINE_BYTES, clean
+from services.core.metric_bars import Bar, bar_in
+from services.core.metric_columns import BARS, Box, Columns, cells_of, header_in, is_rule
+from services.core.metric_context import Context
+from services.core.metric_forms import Forms
+from services.core.metric_places import Metric
+from services.core.metric_styles import Reading, read
+from services.core.progress import Progress, progress
 
 __all__ = ["Metric", "Progress", "SeriesParser", "progress"]
 
+_ENDS = re.compile(rb"([\r\x08]*+\n+|[\r\x08]+)")
 _MAX_BARS = 32
-_HEADING = re.compile(
-    r"\W{0,8}(?:starting |begin )?epoch[\s:#]{0,3}(\d{1,9})\s{0,2}(?:(?:/|of)\s{0,2}\d{1,9})?\W{0,8}$", re.IGNORECASE
-)
-_TQDM = re.compile(
-    r"(?P<head>[^|]{0,200}?)\s{0,4}(?P<percent>\d{1,3})%\|[^|]{0,400}\|\s{0,8}(?P<done>\d{1,15})/(?P<total>\d{1,15})\s?\[(?P<rest>.*)"
-)
-_KERAS = re.compile(r"\s{0,4}(?P<done>\d{1,15})/(?P<total>\d{1,15})\s{1,4}[\[━╸╺─=](?P<rest>.*)")
-_FRACTION = re.compile(
-    r"(?<![A-Za-z])(?:step|iter(?:ation)?|epoch|batch)[\s:=#]{0,3}\[?\s{0,4}(\d{1,12})\s{0,2}(?:/|of)\s{0,2}(\d{1,12})",
-    re.IGNORECASE,
-)
+_RECENT_LINES = 20
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far the program says it is: a fraction from 0 to 1, and its own words for it."""
-
-    fraction: float
-    text: str
-
-
-@dataclass(frozen=True)
-class _Bar:
-    """One state of a bar. States of one `family` overwrite each other; one with another `key` is another bar."""
-
-    family: str
-    key: str
-    done: int
-    metrics: list[Metric]
+# Several writers of one line: each begins with who it is, or with a record of its own.
+_GLUED = re.compile(r"(?<=[\w%)\]}])\s?(?=\[(?:rank|RANK|Rank|default)[ :]?\d{1,6}\]|\[\d{1,4},\d{1,4}\]<std)|(?<=\})\s?(?=\{['\"])")
 
 
 class SeriesParser:
     """Finds metrics in a log that comes in pieces. The same bytes give the same metrics, however they are cut."""
 
     def __init__(self) -> None:
-        self._lines = LogLines()
-        self._plans = Plans(read_line)
-        self._bars: dict[str, _Bar] = {}
+        self._kept = bytearray()
+        self._forms = Forms(read)
+        self._context = Context()
+        self._bars: dict[str, tuple[Bar, float | None]] = {}
+        self._columns: Columns | None = None
+        self._box = Box()
         self._rewritten = ""
-        self._epoch: float | None = None
+        self._is_erased = False
+        # Printed while a bar was taken away for it: the bar tells the step when it is drawn again.
+        self._held: list[Metric] = []
+        self._recent: deque[bytes] = deque(maxlen=_RECENT_LINES)
+        self._out: list[Metric] = []
 
     def feed(self, data: bytes) -> list[Metric]:
         """The metrics that `data` completes. A bar's last state comes when the bar is over."""
-        return [metric for line in self._lines.feed(data) for metric in self.read(line)]
+        parts = _ENDS.split(data)
+        self._keep(parts[0])
+        if len(parts) > 1:
+            parts[0] = bytes(self._kept)
+            self._kept.clear()
+            self._keep(parts[-1])
+            self._lines(parts)
+        return self._taken()
 
     def finish(self) -> list[Metric]:
         """What is left when the log is over: its last line, and the last states of bars."""
-        found = [metric for line in self._lines.finish() for metric in self.read(line)]
-        found += self._commit()
-        for bar in self._bars.values():
-            found += bar.metrics
-        self._bars.clear()
+        if self._kept:
+            self._lines([bytes(self._kept), b"\n"])
+            self._kept.clear()
+        self._commit()
+        self._close_box()
+        self._release()
+        for family in list(self._bars):
+            self._end(family)
+        return self._taken()
+
+    def running(self) -> list[Metric]:
+        """The metrics that bars show now, of which only the last state of each will count. Depends on the cut."""
+        found = []
+        for bar, epoch in self._bars.values():
+            found += [m._replace(step=int(bar.done)) for m in self._of_bar(bar, epoch) if m.step is None]
         return found
 
-    def read(self, line: LogLine) -> list[Metric]:
-        """The metrics that one line completes: for callers that cut the log into lines themselves."""
-        text = line.text
-        if not text or text.isspace():
-            return [] if line.is_rewritten else self._commit()
-        text = clean(text)
-        bar = self._bar(text) if "/" in text else None
-        if bar is not None:
-            return self._commit() + self._place(bar)
-        found = self._commit(unless=text) if self._rewritten else []
-        if line.is_rewritten:
-            self._rewritten = text
-            return found
-        return found + self._plain(text)
-
-    def _plain(self, text: str) -> list[Metric]:
-        if "poch" in text or "POCH" in text:
-            heading = _HEADING.match(text)
-            if heading:
-                self._epoch = float(heading[1])
-                return []
-        return self._in_context(self._plans.metrics(text))
-
-    def _in_context(self, metrics: list[Metric]) -> list[Metric]:
-        if self._epoch is None or not metrics or metrics[0].epoch is not None or metrics[0].step is not None:
-            return metrics
-        return [metric._replace(epoch=self._epoch) for metric in metrics]
-
-    def _bar(self, text: str) -> _Bar | None:
-        found = (_TQDM.match(text) if "%|" in text else None) or _KERAS.match(text)
-        if found is None:
-            return None
-        head = found.groupdict().get("head") or ""
-        metrics = self._in_context(read_bar_text(head, found["rest"]))
-        return _Bar(_template(head), f"{head} {found['total']} {self._epoch}", int(found["done"]), metrics)
-
-    def _place(self, bar: _Bar) -> list[Metric]:
-        before = self._bars.pop(bar.family, None)
-        self._bars[bar.family] = bar
-        found = list(before.metrics) if before and (before.key != bar.key or before.done > bar.done) else []
-        if len(self._bars) > _MAX_BARS:
-            found += self._bars.pop(next(iter(self._bars))).metrics
-        return found
-
-    def _commit(self, unless: str = "") -> list[Metric]:
-        """The last state of a line that went back to its start; nothing if `unless` is a later state of the same."""
-        text, self._rewritten = self._rewritten, ""
-        if not text or (unless and _template(text) == _template(unless)):
-            return []
-        return self._plain(text)
-
-
-def progress(line: str) -> Progress | None:
-    """How far a clean line says the program is: `step 12/100`, `epoch 3/10`, `45%|███`. None if it doesn't say."""
-    bar = _TQDM.match(line) if "%|" in line else None
-    if bar is not None:
-        return Progress(min(1.0, int(bar["percent"]) / 100), f"{bar['head']} {bar['percent']}%".strip())
-    found = _FRACTION.search(line) if "/" in line or " of " in line else None
-    if found is None or int(found[2]) == 0 or int(found[1]) > int(found[2]):
+    def progress(self) -> Progress | None:
+        """How far the program said it is in the lines since the last call; None if it said nothing."""
+        while self._recent:
+            found = progress(clean(self._recent.pop().decode(errors="replace")))
+            if found is not None:
+                self._recent.clear()
+                return found
         return None
-    return Progress(int(found[1]) / int(found[2]), found[0])
+
+    def _keep(self, piece: bytes) -> None:
+        self._kept += piece[: MAX_LINE_BYTES - len(self._kept)]
+
+    def _taken(self) -> list[Metric]:
+        found, self._out = self._out, []
+        return found
+
+    def _lines(self, parts: list[bytes]) -> None:
+        """Read lines, each followed by what ended it."""
+        filled, out = self._forms.filled, self._out
+        for at in range(0, len(parts) - 1, 2):
+            line = parts[at]
+            if self._is_plain():
+                reading = filled(line)
+                if reading is not None and parts[at + 1].endswith(b"\n"):
+                    if reading[1] or reading[0].is_known:
+                        self._context.told(reading)
+                        out += self._context.placed(reading.metrics())
+                    continue
+            self._line(line[:MAX_LINE_BYTES], not parts[at + 1].endswith(b"\n"))
+        self._recent.extend(parts[max(0, len(parts) - 1 - 2 * _RECENT_LINES) & ~1 : -1 : 2])
+
+    def _is_plain(self) -> bool:
+        return not (self._rewritten or self._held or self._columns or self._box or self._is_erased)
+
+    def _line(self, line: bytes, is_rewritten: bool) -> None:
+        if not line or line.isspace():
+            self._blank(is_rewritten, is_wiped=bool(line))
+            return
+        text = clean(line.decode(errors="replace")).replace("\n", " ")
+        if not text or text.isspace():
+            self._blank(is_rewritten, is_wiped=True)
+            return
+        bar = bar_in(text)
+        if bar is not None:
+            self._commit()
+            self._drawn(bar)
+            if not bar.after:
+                return
+            line, text = b"", bar.after
+        elif is_rewritten or self._rewritten:
+            self._commit(unless=text)
+            if is_rewritten:
+                self._rewritten = text
+                return
+        self._text(text, line)
+        self._is_erased = False
+
+    def _blank(self, is_rewritten: bool, is_wiped: bool) -> None:
+        if not is_rewritten:
+            self._commit()
+        elif is_wiped and self._bars:
+            self._is_erased = True
+
+    def _commit(self, unless: str = "") -> None:
+        """Read the last state of a line that went back to its start; not if `unless` is a later state of the same."""
+        text, self._rewritten = self._rewritten, ""
+        if text and not (unless and _template(text) == _template(unless)):
+            self._text(text, b"")
+            self._is_erased = False
+
+    def _text(self, text: str, line: bytes) -> None:
+        self._release()
+        if "}" in text or "[" in text or "rank" in text:
+            pieces = _GLUED.split(text)
+            if len(pieces) > 1:
+                for piece in pieces:
+                    if piece.strip():
+                        self._plain(piece, b"")
+                return
+        self._plain(text, line)
+
+    def _plain(self, text: str, line: bytes) -> None:
+        if self._table(text):
+            return
+        self._close_box()
+        if " = " in text and "Num" in text or "Total opt" in text:
+            self._context.steps_told(text)
+        reading = self._forms.read(text, line)
+        self._context.told(reading)
+        self._tell(reading)
+
+    def _table(self, text: str) -> bool:
+        """Whether the line is part of a table; what it tells is taken."""
+        if any(bar in text[:4] for bar in BARS) and self._box.add(cells_of(text, "|")):
+            return True
+        if self._columns is not None:
+            row = self._columns.row(text)
+            if row is not None:
+                metrics = self._context.placed(row.metrics())
+                self._context.told(row)
+                self._out += self._context.new(metrics)
+                return True
+            if not is_rule(text):
+                self._columns = None
+        header = header_in(text) if len(text) < 1_000 else None
+        if header is not None:
+            self._columns = header
+            return True
+        return False
+
+    def _close_box(self) -> None:
+        if self._box:
+            self._tell(self._box.close())
+
+    def _tell(self, reading: Reading) -> None:
+        metrics = self._context.placed(reading.metrics())
+        if not metrics:
+            return
+        first = metrics[0]
+        if first.step is None and first.epoch is not None:
+            step = self._context.step_at(first.epoch)
+            if step is not None:
+                metrics = [metric._replace(step=step) for metric in metrics]
+            self._context.remember(metrics)
+        if self._is_erased and metrics[0].step is None:
+            self._held = metrics
+        else:
+            self._out += metrics
+
+    def _release(self, bar: Bar | None = None) -> None:
+        """Let go what was held: with the step that the bar shows, if it is one that had been there before."""
+        held, self._held = self._held, []
+        if held and bar is not None:
+            known = self._bars.get(bar.family)
+            if known is not None and known[0].key == bar.key and known[0].done <= bar.done:
+                held = [metric._replace(step=int(bar.done)) for metric in held]
+        self._out += held
+
+    def _drawn(self, bar: Bar) -> None:
+        self._release(bar)
+        self._is_erased = False
+        before = self._bars.get(bar.family)
+        epoch = self._context.epoch()
+        if before is not None and (before[0].key != bar.key or before[0].done > bar.done or before[1] != epoch):
+            self._end(bar.family)
+        self._bars[bar.family] = bar, epoch
+        if len(self._bars) > _MAX_BARS:
+            self._end(next(iter(self._bars)))
+
+    def _end(self, family: str) -> None:
+        bar, epoch = self._bars.pop(family)
+        # One that stands at its beginning shows what another measured.
+        if bar.done:
+            metrics = self._of_bar(bar, epoch)
+            self._context.remember(metrics)
+            self._out += metrics
+
+    def _of_bar(self, bar: Bar, epoch: float | None) -> list[Metric]:
+        found = read(f"{bar.head} | {bar.rest}" if bar.head else bar.rest)
+        metrics = found.metrics()
+        if metrics and metrics[0].epoch is None and metrics[0].step is None:
+            place = {"epoch": epoch} if epoch is not None else {"step": int(bar.done)}
+            metrics = [metric._replace(**place) for metric in metrics]
+        return metrics
 
 
 def _template(text: str) -> str:
