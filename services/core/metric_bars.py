@@ -90,12 +90,12 @@ def seconds(clock: str) -> float:
 def _tqdm(found: re.Match[str], text: str) -> Bar:
     head, rest = found["head"].strip().removesuffix(":"), found["rest"]
     total = found.groupdict().get("total")
-    family = head.translate(_DIGITS)
+    family = f"{head.translate(_DIGITS)}/{total}"
     left = _LEFT.search(rest, 0, 60)
     remaining = float(left["days"] or 0) * 86_400 + seconds(left["clock"]) if left else None
     counted = count(total) if total else None
     after = text[found.end() :].strip()
-    return Bar(family, f"{head}/{total}", count(found["done"]), counted, head, _postfix(rest), after, remaining)
+    return Bar(family, head, count(found["done"]), counted, head, _postfix(rest), after, remaining)
 
 
 def _postfix(rest: str) -> str:

@@ -17,6 +17,7 @@ _BAR = re.compile(rf"[{BARS}]")
 _RULE = re.compile(r"[\s|+:=─━═╌┄╍-╿┏┓┗┛┣┫┳┻╋┡┩╇┿┠┨└┘┌┐├┤┬┴┼╞╡╪*_-]{3,}")
 _NAME = re.compile(r"[A-Za-z_@%#][\w@./()\[\]'%*#:+ -]{0,60}")
 _CELL = re.compile(rf"(?P<number>{NUMBER})\s?(?P<unit>%)?(?:/\d{{1,9}})?|\d{{1,9}}/\d{{1,9}}")
+_HAS_NUMBER = re.compile(r"(?<![\w@.])[-+]?\.?\d")
 _WIDE = re.compile(r"\s{2,}")
 _PLACES = frozenset(
     {*("epoch", "step", "iter", "iteration", "round", "trial", "fold", "global_step", "it", "batch", "update", "#")}
@@ -60,6 +61,8 @@ class Columns(NamedTuple):
 
 def header_in(text: str) -> Columns | None:
     """The columns that a clean line names, None where it names none that measure."""
+    if _HAS_NUMBER.search(text):
+        return None
     for separator in ("|", ",", "\t", " "):
         if separator == "|" and not _BAR.search(text) or separator in ",\t" and separator not in text:
             continue

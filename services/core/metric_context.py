@@ -63,7 +63,7 @@ class Context:
         changes: dict[str, float | int | None] = {}
         if first.fold is None and self._fold is not None and not _sums_up(first.name):
             changes["fold"] = self._fold
-        if first.epoch is None and first.step is None and not _sums_up(first.name):
+        if first.epoch is None and not _sums_up(first.name):
             epoch = self.epoch(first.rank)
             if epoch is not None:
                 changes["epoch"] = epoch

@@ -14,7 +14,7 @@ from services.core.metric_columns import BARS, Box, Columns, cells_of, header_in
 from services.core.metric_context import Context
 from services.core.metric_forms import Forms
 from services.core.metric_places import Metric
-from services.core.metric_styles import Reading, read
+from services.core.metric_styles import NOTHING, Reading, read
 from services.core.progress import Progress, progress
 
 __all__ = ["Metric", "Progress", "SeriesParser", "progress"]
@@ -22,6 +22,8 @@ __all__ = ["Metric", "Progress", "SeriesParser", "progress"]
 _ENDS = re.compile(rb"([\r\x08]*+\n+|[\r\x08]+)")
 _MAX_BARS = 32
 _RECENT_LINES = 20
+# So many other lines may stand between two rows of a table.
+_MOST_OTHERS = 200
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 # Several writers of one line: each begins with who it is, or with a record of its own.
 _GLUED = re.compile(r"(?<=[\w%)\]}])\s?(?=\[(?:rank|RANK|Rank|default)[ :]?\d{1,6}\]|\[\d{1,4},\d{1,4}\]<std)|(?<=\})\s?(?=\{['\"])")
@@ -36,6 +38,7 @@ class SeriesParser:
         self._context = Context()
         self._bars: dict[str, tuple[Bar, float | None]] = {}
         self._columns: Columns | None = None
+        self._others = 0
         self._box = Box()
         self._rewritten = ""
         self._is_erased = False
@@ -92,15 +95,15 @@ class SeriesParser:
 
     def _lines(self, parts: list[bytes]) -> None:
         """Read lines, each followed by what ended it."""
-        filled, out = self._forms.filled, self._out
+        filled = self._forms.filled
         for at in range(0, len(parts) - 1, 2):
             line = parts[at]
             if self._is_plain():
                 reading = filled(line)
                 if reading is not None and parts[at + 1].endswith(b"\n"):
-                    if reading[1] or reading[0].is_known:
+                    if reading is not NOTHING:
                         self._context.told(reading)
-                        out += self._context.placed(reading.metrics())
+                        self._tell(reading)
                     continue
             self._line(line[:MAX_LINE_BYTES], not parts[at + 1].endswith(b"\n"))
         self._recent.extend(parts[max(0, len(parts) - 1 - 2 * _RECENT_LINES) & ~1 : -1 : 2])
@@ -172,15 +175,18 @@ class SeriesParser:
         if self._columns is not None:
             row = self._columns.row(text)
             if row is not None:
+                self._others = 0
                 metrics = self._context.placed(row.metrics())
                 self._context.told(row)
                 self._out += self._context.new(metrics)
                 return True
             if not is_rule(text):
-                self._columns = None
+                self._others += 1
+                if self._others > _MOST_OTHERS:
+                    self._columns = None
         header = header_in(text) if len(text) < 1_000 else None
         if header is not None:
-            self._columns = header
+            self._columns, self._others = header, 0
             return True
         return False
 
