@@ -6,32 +6,35 @@ Pure functions on a clean line. A bar rewrites itself, so most of its states are
 import re
 from typing import NamedTuple
 
-_DIGITS = str.maketrans("123456789", "000000000")
 _COUNT = r"\d{1,15}(?:\.\d{1,6})?[kMGT]?"
 # What tqdm puts in brackets may itself hold a bracket or two.
 _BRACKET = r"\[(?P<rest>[^\[\]]{0,2000}(?:\[[^\[\]]{0,500}\][^\[\]]{0,500}){0,8})(?:\]|$)"
-_TQDM = re.compile(
-    rf"(?P<head>[^|]{{0,400}}?)\s{{0,4}}\d{{1,3}}%\|[^|]{{0,1000}}\|\s{{0,8}}(?P<done>{_COUNT})/(?P<total>{_COUNT})\s?{_BRACKET}"
-)
+_TQDM = re.compile(rf"%\|[^|]{{0,1000}}\|\s{{0,8}}(?P<done>{_COUNT})/(?P<total>{_COUNT})\s?{_BRACKET}")
 # A total that nobody knows: `Epoch 1: 12it [00:01, 9.1it/s, loss=0.5]`.
 _ENDLESS = re.compile(
-    rf"(?P<head>[^|\[\]]{{0,200}}?)\s{{0,4}}(?<![\d.])(?P<done>{_COUNT})\s?[A-Za-z]{{1,20}}\s(?=\[\d\d?:\d\d){_BRACKET}"
+    rf"(?P<head>[^\[\]]{{0,200}}?)\s{{0,4}}(?<![\d.])(?P<done>{_COUNT})\s?[A-Za-z]{{1,20}}\s(?=\[\d\d?:\d\d){_BRACKET}"
 )
 _KERAS = re.compile(
-    r"\s{0,4}(?P<done>\d{1,15})/(?P<total>\d{1,15}|Unknown)\s{1,4}(?:\[[=>.]{10,100}\]\s?-|[━╸╺─]{10,100})(?P<rest>.*)"
+    r"\s{0,4}(?P<done>\d{1,15})/(?P<total>\d{1,15}|Unknown)\s"
+    r"(?:\s{0,3}\[[=>.]{10,100}\]\s?-|\s{0,3}[━╸╺─]{10,100}|-\s\d{1,9}m?s\s-)(?P<rest>.*)"
 )
-_RICH = re.compile(
-    r"(?P<head>[^━╸╺╶─-╿]{0,200}?)\s{0,8}[━╸╺]{10,300}(?P<rest>.{0,2000})"
-)
+_KERAS_TIMES = re.compile(r"(?:\s|-|ETA:|[\d:]{1,12}(?:[mu]?s|h|m)?(?:/(?:step|epoch))?(?=\s|$))*+")
+_RICH = re.compile(r"(?P<head>[^\u2500-\u257f]{0,200}?)\s{0,8}[━╸╺]{10,300}(?P<rest>.{0,2000})")
 _RICH_COUNT = re.compile(rf"(?P<done>{_COUNT})\s?(?:/|of)\s?(?P<total>{_COUNT})|(?P<percent>\d{{1,3}})%")
+_RICH_TIMES = re.compile(r"(?:\s|[\d:.-]{1,15}|•|[\d.]{1,15}\s?(?:it/s|s/it))*+")
 _FASTPROGRESS = re.compile(
-    r"(?P<head>[^|]{0,200}?)\s{0,4}\|[█-]{5,200}\|\s[\d.]{1,6}%\s\[(?P<done>\d{1,15})/(?P<total>\d{1,15})\s(?P<rest>[^\]]{0,200})\]?"
+    r"(?P<head>[^|]{0,200}?)\s{0,4}\|[█-]{5,200}\|\s[\d.]{1,6}%\s\[(?P<done>\d{1,15})/(?P<total>\d{1,15})\s"
 )
 _LEFT = re.compile(r"<\s?(?:(?P<days>\d{1,6}) days?, )?(?P<clock>\d{1,4}(?::\d\d){1,2})(?=[,\s\]]|$)")
 _RATE = re.compile(
-    r"^(?P<clock>[\d:]{1,12}(?:<[^,]{0,30})?),?\s{0,2}(?:[\d.?]{1,15}[kMG]?\s?[\w ]{0,30}/s|[\d.?]{1,15}\s?s/[\w ]{1,30})?(?:,\s?|\s|$)"
+    r"[\d:]{1,12}(?:<[^,]{0,30})?"
+    r"(?:,\s{0,2}(?:[\d.?]{1,15}[kMG]?\s?(?P<unit>[A-Za-z ]{1,30})/s|[\d.?]{1,15}\s?s/(?P<per>[A-Za-z ]{1,30})))?(?:,\s?|\s|$)"
 )
+_EPOCHS = re.compile(r"(?:\w{1,20} )?epochs?:?", re.IGNORECASE)
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_DECIMAL = re.compile(r"\d+\.\d|\b(?:nan|inf)\b")
 _MULTIPLES = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+_MOST_TRIES = 4
 
 
 class Bar(NamedTuple):
@@ -39,7 +42,7 @@ class Bar(NamedTuple):
 
     States of one `family` overwrite each other; one with another `key` is another bar. `head` and `rest` are the text
     on both sides of it, `after` what another writer put on the same line. `total` is None where the bar knows none,
-    `left_seconds` where it does not say how long it will take.
+    `left_seconds` where it does not say how long it will take. `of_epochs`: what it counts are epochs.
     """
 
     family: str
@@ -50,23 +53,26 @@ class Bar(NamedTuple):
     rest: str
     after: str = ""
     left_seconds: float | None = None
+    of_epochs: bool = False
 
 
 def bar_in(text: str) -> Bar | None:
     """The bar that a clean line is a state of, None for other lines."""
     if "%|" in text:
-        found = _TQDM.match(text)
-        return _tqdm(found, text) if found else None
+        return _with_percent(text)
     if "it [" in text or "s [0" in text:
         found = _ENDLESS.match(text)
-        return _tqdm(found, text) if found else None
-    if "━" in text or "/" in text[:20] and ("[" in text[:40] or "─" in text):
+        return _tqdm(found["head"], found, None) if found else None
+    if "━" in text or "─" in text or "/" in text[:24]:
         keras = _KERAS.match(text)
         if keras:
             total = None if keras["total"] == "Unknown" else float(keras["total"])
-            rest = keras["rest"].partition("step - ")
-            return Bar("keras", keras["total"], float(keras["done"]), total, "", rest[2] or keras["rest"])
-        return _rich(text) if "━" in text else None
+            rest = keras["rest"]
+            times = _KERAS_TIMES.match(rest)
+            rest = rest[times.end() :] if times else rest
+            return Bar("keras", keras["total"], float(keras["done"]), total, "", rest)
+        if "━" in text:
+            return _rich(text)
     if "% [" in text:
         found = _FASTPROGRESS.match(text)
         if found:
@@ -87,20 +93,37 @@ def seconds(clock: str) -> float:
     return total
 
 
-def _tqdm(found: re.Match[str], text: str) -> Bar:
-    head, rest = found["head"].strip().removesuffix(":"), found["rest"]
-    total = found.groupdict().get("total")
-    family = f"{head.translate(_DIGITS)}/{total}"
+def _with_percent(text: str) -> Bar | None:
+    at = 0
+    for _ in range(_MOST_TRIES):
+        at = text.find("%|", at)
+        if at < 0:
+            return None
+        found = _TQDM.match(text, at)
+        if found:
+            return _tqdm(text[max(0, at - 400) : at].rstrip("0123456789"), found, found["total"])
+        at += 2
+    return None
+
+
+def _tqdm(head: str, found: re.Match[str], total: str | None) -> Bar:
+    head, rest = head.strip().removesuffix(":"), found["rest"]
     left = _LEFT.search(rest, 0, 60)
     remaining = float(left["days"] or 0) * 86_400 + seconds(left["clock"]) if left else None
-    counted = count(total) if total else None
-    after = text[found.end() :].strip()
-    return Bar(family, head, count(found["done"]), counted, head, _postfix(rest), after, remaining)
-
-
-def _postfix(rest: str) -> str:
     rate = _RATE.match(rest)
-    return rest[rate.end() :] if rate else rest
+    unit = (rate["unit"] or rate["per"] or "").strip() if rate else ""
+    decimal = _DECIMAL.search(head)
+    return Bar(
+        f"{_NUMBER.sub('#', head)}/{total}",
+        head[: decimal.start()] if decimal else head,
+        count(found["done"]),
+        count(total) if total else None,
+        head,
+        rest[rate.end() :] if rate else rest,
+        found.string[found.end() :].strip(),
+        remaining,
+        unit.lower().startswith(("epoch", "ep")) or _EPOCHS.fullmatch(head) is not None,
+    )
 
 
 def _rich(text: str) -> Bar | None:
@@ -112,4 +135,7 @@ def _rich(text: str) -> Bar | None:
     if counted is None:
         return None
     done, total = (counted["percent"], "100") if counted["percent"] else (counted["done"], counted["total"])
-    return Bar(f"rich {head.translate(_DIGITS)}", f"{head}/{total}", count(done), count(total), head, rest[counted.end() :])
+    rest = rest[counted.end() :]
+    times = _RICH_TIMES.match(rest)
+    rest = rest[times.end() :] if times else rest
+    return Bar(f"rich {_NUMBER.sub('#', head)}", f"{head}/{total}", count(done), count(total), head, rest)

@@ -32,8 +32,8 @@ class Columns(NamedTuple):
     names: tuple[str, ...]
     separator: str
 
-    def row(self, text: str) -> Reading | None:
-        """What a row of the table tells; None for a line that is none."""
+    def row(self, text: str, *, is_placed: bool = False) -> Reading | None:
+        """What a row of the table tells; None for a line that is none. `is_placed`: its place is known elsewhere."""
         cells = cells_of(text, self.separator)
         extra = len(cells) - len(self.names)
         if self.separator == " " and extra == 1:
@@ -45,16 +45,16 @@ class Columns(NamedTuple):
         named = [(name, cell) for name, cell in zip(self.names, found, strict=True) if cell]
         if not named or len(cells) > _MOST_COLUMNS:
             return None
-        if self.separator == " " and not any(cell for cell in found[:1]):
+        if self.separator == " " and 2 * len(named) <= len(cells):
             return None
         places = {_place_name(name): _whole_number(cell) for name, cell in named if _is_place(name)}
-        if not places and any(_is_place(name) for name in self.names):
+        if _is_place(self.names[0]) and not found[0]:
             return None
         place = place_of(places)
         values = [
             Value("_".join(name.split()), number(cell["number"]), cell["unit"])
             for name, cell in named
-            if not _is_place(name) and cell["number"] and (is_series(name) if place.is_known else is_measure(name))
+            if not _is_place(name) and cell["number"] and (is_series if is_placed or place.is_known else is_measure)(name)
         ]
         return Reading(place, tuple(values))
 
@@ -128,7 +128,7 @@ def _names_columns(cells: Sequence[str], separator: str) -> bool:
     places = sum(_is_place(cell) for cell in cells)
     if separator == " ":
         # Prose has words in a row, too: a table begins with what it counts, or names little but measures.
-        return (_is_place(cells[0]) and measures > 0) or (measures > 1 and measures * 2 > len(cells))
+        return (any(map(_is_place, cells[:2])) and measures > 0) or (measures > 1 and measures * 2 > len(cells))
     if separator == ",":
         return measures > 0 and places > 0 and not any(" " in cell for cell in cells)
     return measures > 0 or places > 0 and len(cells) > 2

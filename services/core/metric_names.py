@@ -36,8 +36,8 @@ _SPLITS = {
 }
 SPLIT_WORD = rf"(?:{'|'.join(sorted(_SPLITS, key=len, reverse=True))})"
 _BARE = re.compile(r"[A-Za-z]+(?:1|2)?")
-_FILLERS = frozenset({"the", "a", "is", "was", "got", "with", "and", "at", "we", "of", "to", "has", "reached", "for"})
-_PLACES = frozenset({"epoch", "epochs", "step", "steps", "iteration", "iterations", "iter", "rank", "fold", "trial"})
+_FILLERS = frozenset({"the", "a", "is", "was", "got", "with", "and", "at", "we", "of", "to", "has", "reached", "for", "done", "finished", "complete", "completed", "results", "current"})
+_PLACES = frozenset({"epoch", "epochs", "step", "steps", "iteration", "iterations", "iter", "iters", "rank", "fold", "trial", "num_updates", "timesteps"})
 _NO_SERIES = frozenset(
     {*("eta", "seed", "pid", "port", "ip", "v_num", "elapsed", "remaining", "it", "batch", "version", "shape", "size")}
     | {*("global_step", "local_rank", "world_size", "batch_size", "batchsize", "batch size", "num_workers", "timestamp")}
@@ -45,6 +45,7 @@ _NO_SERIES = frozenset(
     | {*("global step", "total time", "elapsed time", "best iteration", "bestiteration", "total epochs", "max epochs")}
     | {*("warmup", "warmup_steps", "patience", "counter", "best epoch", "best_epoch", "job", "node", "ts", "wall_time")}
     | {*("epoch_num", "exit code", "exitcode", "code", "status", "errno", "signal", "level", "lineno", "count")}
+    | {*("cuda", "cpu", "images", "instances", "support", "num_timesteps", "iterations")}
 )
 
 
@@ -100,6 +101,8 @@ def in_split(name: str, split: str | None, is_step: bool) -> str:
 def name_of(phrase: str) -> str:
     """A name as it was printed, joined by underscores, without the words that only lead up to it."""
     words = phrase.split()
+    ends = [at for at, word in enumerate(words[:-1]) if word.endswith((".", "!"))]
+    words = words[ends[-1] + 1 :] if ends else words
     while len(words) > 1 and (words[0].lower() in _FILLERS or len(words) > 5):
         del words[0]
     return "_".join(words)[:_MAX_NAME]

@@ -7,26 +7,28 @@ from typing import NamedTuple
 from services.core.metric_names import is_measure, name_of
 
 NUMBER = (
-    r"[-+]?(?:\d{1,3}(?:,\d{3}){1,4}(?:\.\d+)?(?!\d)|\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?"
+    # With the decimal comma of half of the world where it can't be one of thousands.
+    r"[-+]?(?:(?:\d{1,6},\d{1,2}|0,\d{3,17}|\d{1,6},\d{4,17})(?![\d,.])|\d{1,3}(?:,\d{3}){1,4}(?:\.\d+)?(?!\d)|\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?"
     r"|nan\b|NaN\b|NAN\b|inf\b|Inf\b|Infinity\b)"
 )
 # Wrapped as Python shows the scalars of its libraries.
 WRAPPED = rf"(?:(?:torch\.)?(?:tensor|array|Array|DeviceArray|tf\.Tensor|np\.float\d\d|float)\()?\[{{0,2}}\s?(?P<number>{NUMBER})"
 _UNIT = r"(?:ns|us|µs|ms|s|secs?|seconds?|mins?|minutes?|h|hours?|days?|[kKMGT]i?B|[KMGT]|B|bytes|[\w.]{1,12}/s(?:ec)?|ms/\w{1,8})"
 # Not a value: part of a longer word or number, a date, a time, an amount with a unit.
-_END = rf"(?![\w:]|\.\d|-\d|,\d\d\d(?!\d)|/[\ds]|\s?{_UNIT}(?![\w%(]))"
+_END = rf"(?![\w:]|\.\d|-\d|,\d\d\d(?!\d)|/[\ds]|\s?{_UNIT}(?![\w%(=:]))"
 _PERCENT = r"(?P<unit>\s?%(?!\|))?"
 _WORD = r"[A-Za-z_@#%][\w@./()'%*-]{0,80}\]?"
-_NAME = rf"(?P<name>{_WORD}(?:\s{_WORD}){{0,5}})"
+_NAME = rf"(?P<name>{_WORD}(?:\s(?:{_WORD}|\([\w/% ]{{1,20}}\))){{0,5}})"
 _MEAN = rf"(?:\s?\(\s{{0,4}}(?P<mean>{NUMBER})\s?\)(?!\s?[%s]))?"
 _SECOND = rf"(?:\s/\s(?P<second>{NUMBER})(?![\w/]|\s?/))?"
-_GAP = r"(?P<gap>\s{0,10}[:=]\s{0,12})"
+_GAP = r"(?P<gap>\s{0,40}[:=]\s{0,20})"
 
 _PAIR = re.compile(rf"(?<![\w.]){_NAME}{_GAP}{WRAPPED}{_END}{_PERCENT}{_MEAN}{_SECOND}")
 # `Accuracy: 238/297 (80%)`
 _SHARE = re.compile(rf"(?<![\w.]){_NAME}{_GAP}\d{{1,12}}\s?/\s?\d{{1,12}}\s?\(\s?(?P<value>{NUMBER})(?P<unit>\s?%)\)")
 _SPACED = re.compile(rf"(?<![\w.]){_NAME}\s{{1,12}}(?P<value>{NUMBER}){_END}{_PERCENT}{_MEAN}")
 _ALONE = re.compile(rf"\s{{0,8}}{_NAME}\s{{1,12}}(?P<value>{NUMBER}){_PERCENT}{_MEAN}\s{{0,8}}\.?")
+_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")
 _SEGMENT = re.compile(r"[|,;\t]|\s-\s|\s{2,}")
 _IS_DECIMAL = re.compile(r"[.en]", re.IGNORECASE)
 
@@ -52,7 +54,9 @@ def pairs_in(text: str, is_placed: bool) -> list[Pair]:
 
 def number(text: str) -> float:
     """The value of a number's text."""
-    return float(text.replace(",", "")) if "," in text else float(text)
+    if "," not in text:
+        return float(text)
+    return float(text.replace(",", "" if _THOUSANDS.fullmatch(text) else "."))
 
 
 def _within(start: int, end: int, spans: list[tuple[int, int, list[Pair]]]) -> bool:

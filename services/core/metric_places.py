@@ -51,15 +51,15 @@ _OF = r"(?:\s{0,4}(?:/|of)\s{0,8}\d{1,15})?"
 _GAP = r"[\s:=#-]{0,12}[\[(]?\s{0,8}"
 _NOT_STEP = r"(?![\d.]*%|\.?\d|\s?(?:ms|us|s|sec|it/s)\b|:\d)"
 _EPOCH = re.compile(
-    rf"(?<![A-Za-z_])(?:(?P<split>{SPLIT_WORD})[ _])?epochs?(?:_num)?(?:\s?\((?P<in>train|val|test)\))?(?<!epochs)"
-    rf"[\s:=#_-]{{0,12}}[\[(]?\s{{0,8}}(?P<number>\d{{1,15}}(?:\.\d{{1,15}})?){_OF}\s{{0,4}}[\])]?"
+    rf"(?<![A-Za-z_])(?<!s/)(?:(?P<split>{SPLIT_WORD})[ _])?epochs?(?:_num)?(?:\s?\((?P<in>train|val|test)\))?(?<!epochs)"
+    rf"[\s:=#_-]{{0,40}}[\[(]?\s{{0,8}}(?P<number>\d{{1,15}}(?:\.\d{{1,15}})?)(?!\s?m?s\b){_OF}\s{{0,4}}[\])]?"
     rf"(?:\s?:\s{{1,8}}(?P<step>\d{{1,15}})\s{{0,4}}/\s{{0,4}}\d{{1,15}}(?!\S))?",
     re.IGNORECASE,
 )
-_EP = re.compile(r"(?<![A-Za-z_])ep(?:\.|\b)[\s:=#]{1,4}(\d{1,15})", re.IGNORECASE)
+_EP = re.compile(r"(?<![A-Za-z_])ep(?:\.|\b)[\s:=#]{1,4}(\d{1,15})|(?<![\w.])(\d{1,9})epoch\b", re.IGNORECASE)
 _STEP_WORDS = (
     *("global_step", "global step", "step", "iteration", "iter", "num_updates", "total_timesteps", "timestep"),
-    *("update", "up", "batch", "round", "episode", "it"),
+    *("num_timesteps", "iters", "update", "up", "batch", "round", "episode", "it"),
 )
 _STEP = re.compile(
     r"(?<![A-Za-z_])(?P<word>global[_ ]step|step|iteration|iter|num_updates|(?:total_)?timesteps?|update|batch|round"
@@ -125,7 +125,7 @@ def _taken_out(text: str) -> tuple[str, Place]:
     found = _INSIDE.search(text) if " " in text else None
     if found is None:
         return text, Place()
-    number = float(found[3].strip(" #"))
+    number = int(found[3].strip(" #"))
     word = found[2].lower()
     place = Place(**{("step" if word.startswith(("step", "iter")) else word): number})
     before = text[: found.start()]
@@ -173,7 +173,9 @@ def _step_in(text: str) -> tuple[float | None, str]:
 
 def _word(step: re.Match[str]) -> str:
     word = step["word"].lower()
-    return "total_timesteps" if "timestep" in word else word
+    if "timestep" in word:
+        return "total_timesteps"
+    return "step" if word == "steps" else word
 
 
 def _in_brackets(text: str, epoch: float | None) -> tuple[float | None, float | None, str]:

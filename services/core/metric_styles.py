@@ -15,7 +15,7 @@ from services.core.metric_pairs import WRAPPED, Pair, number, pairs_in
 from services.core.metric_places import Metric, Place, place_in, place_of
 from services.core.metric_prefixes import without_prefix
 
-__all__ = ["Metric", "Place", "Reading", "Value", "read", "read_line", "reading_of"]
+__all__ = ["Metric", "Place", "Reading", "Value", "read", "read_line", "read_shown", "reading_of"]
 
 _MAX_METRICS = 200
 # People read what is on a line of this length at most; what is longer is a dump.
@@ -27,6 +27,9 @@ _QUOTED_PAIR = re.compile(
 )
 # Optuna says so.
 _TRIAL_VALUE = re.compile(rf"\bTrial (\d{{1,9}}) finished with (?P<name>value)s?: {WRAPPED}")
+_SENTENCE = re.compile(
+    rf"\s{{0,8}}(?P<name>[A-Za-z][\w@-]{{0,40}}(?:\s[\w@-]{{1,40}})?)\s(?:of|on|for|over|after)\s[^:=|]{{1,100}}[:=]\s{{0,4}}{WRAPPED}(?P<unit>\s?%)?\W{{0,4}}$"
+)
 # pycocotools says so.
 _COCO = re.compile(
     r"^\s{0,4}Average (?:Precision|Recall)\s{1,4}\((?P<name>A[PR])\) @\[ IoU=(?P<iou>[\d.:]{1,12})\s{0,8}\|"
@@ -71,8 +74,9 @@ def read(text: str) -> Reading:
         return NOTHING
     found = NOTHING
     for style in STYLES:
-        found = style(text)
-        if found.values:
+        told = style(text)
+        found = told if told.values or told.place.is_known else found
+        if told.values:
             break
     if rank is not None and found.place.rank is None:
         return found._replace(place=found.place._replace(rank=rank))
@@ -111,6 +115,21 @@ def read_pairs(text: str) -> Reading:
     return reading_of(pairs_in(rest, place.is_known), place)
 
 
+def read_shown(text: str) -> Reading:
+    """What stands beside a bar: it is shown to be followed, whatever its name."""
+    place, rest = place_in(text[:_MAX_PROSE])
+    return reading_of(pairs_in(rest, is_placed=True), place, is_placed=True)
+
+
+def read_sentence(text: str) -> Reading:
+    """`Accuracy of the network on the 10000 test images: 54 %`."""
+    found = _SENTENCE.match(text)
+    if found is None or not is_measure(found["name"]):
+        return NOTHING
+    unit = "%" if found["unit"] else None
+    return Reading(Place(), (Value("_".join(found["name"].split()), number(found["number"]), unit),))
+
+
 def read_trial(text: str) -> Reading:
     """The value that a trial of a search came to."""
     found = _TRIAL_VALUE.search(text) if "Trial " in text else None
@@ -129,17 +148,19 @@ def read_coco(text: str) -> Reading:
 
 
 Style = Callable[[str], Reading]
-STYLES: tuple[Style, ...] = (read_trial, read_coco, read_json, read_dict, read_pairs)
+STYLES: tuple[Style, ...] = (read_trial, read_coco, read_json, read_dict, read_pairs, read_sentence)
 
 
-def reading_of(pairs: Iterable[Pair], place: Place, *, own_names: bool = False) -> Reading:
+def reading_of(
+    pairs: Iterable[Pair], place: Place, *, own_names: bool = False, is_placed: bool = False
+) -> Reading:
     """Pairs at a place. Without coordinates only those named as measures; settings are no series at all.
 
-    `own_names` keeps the names as they are: a program that writes a record of names chose them.
+    `is_placed` says that there are coordinates elsewhere, `own_names` keeps the names as they are: a program that writes a record of names chose them.
     """
     found = []
     for name, value, unit in pairs:
-        if is_series(name) if place.is_known else is_measure(name):
+        if is_series(name) if is_placed or place.is_known else is_measure(name):
             named = name if own_names else in_split(name, place.split, place.step is not None)
             found.append(Value("_".join(named.split()), number(value), unit))
     return Reading(place, tuple(found[:_MAX_METRICS]))

@@ -7,6 +7,7 @@ a form that was seen before are filled in by position, without looking at what t
 
 import re
 from collections import deque
+from typing import NamedTuple
 
 from services.core.loglines import MAX_LINE_BYTES, clean
 from services.core.metric_bars import Bar, bar_in
@@ -14,7 +15,7 @@ from services.core.metric_columns import BARS, Box, Columns, cells_of, header_in
 from services.core.metric_context import Context
 from services.core.metric_forms import Forms
 from services.core.metric_places import Metric
-from services.core.metric_styles import NOTHING, Reading, read
+from services.core.metric_styles import NOTHING, Reading, read, read_shown
 from services.core.progress import Progress, progress
 
 __all__ = ["Metric", "Progress", "SeriesParser", "progress"]
@@ -25,6 +26,8 @@ _RECENT_LINES = 20
 # So many other lines may stand between two rows of a table.
 _MOST_OTHERS = 200
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+# torchtune heads its bars with epoch, step and loss.
+_TORCHTUNE = re.compile(r"^(\d{1,9})\|(\d{1,15})\|")
 # Several writers of one line: each begins with who it is, or with a record of its own.
 _GLUED = re.compile(r"(?<=[\w%)\]}])\s?(?=\[(?:rank|RANK|Rank|default)[ :]?\d{1,6}\]|\[\d{1,4},\d{1,4}\]<std)|(?<=\})\s?(?=\{['\"])")
 
@@ -36,7 +39,7 @@ class SeriesParser:
         self._kept = bytearray()
         self._forms = Forms(read)
         self._context = Context()
-        self._bars: dict[str, tuple[Bar, float | None]] = {}
+        self._bars: dict[str, _Drawn] = {}
         self._columns: Columns | None = None
         self._others = 0
         self._box = Box()
@@ -73,8 +76,9 @@ class SeriesParser:
     def running(self) -> list[Metric]:
         """The metrics that bars show now, of which only the last state of each will count. Depends on the cut."""
         found = []
-        for bar, epoch in self._bars.values():
-            found += [m._replace(step=int(bar.done)) for m in self._of_bar(bar, epoch) if m.step is None]
+        for drawn in self._bars.values():
+            metrics = drawn.metrics() if drawn.bar.done else []
+            found += [metric._replace(step=int(drawn.bar.done)) for metric in metrics]
         return found
 
     def progress(self) -> Progress | None:
@@ -173,7 +177,7 @@ class SeriesParser:
         if any(bar in text[:4] for bar in BARS) and self._box.add(cells_of(text, "|")):
             return True
         if self._columns is not None:
-            row = self._columns.row(text)
+            row = self._columns.row(text, is_placed=self._context.epoch() is not None)
             if row is not None:
                 self._others = 0
                 metrics = self._context.placed(row.metrics())
@@ -214,7 +218,7 @@ class SeriesParser:
         held, self._held = self._held, []
         if held and bar is not None:
             known = self._bars.get(bar.family)
-            if known is not None and known[0].key == bar.key and known[0].done <= bar.done:
+            if known is not None and known.bar.key == bar.key and known.bar.done <= bar.done:
                 held = [metric._replace(step=int(bar.done)) for metric in held]
         self._out += held
 
@@ -222,28 +226,62 @@ class SeriesParser:
         self._release(bar)
         self._is_erased = False
         before = self._bars.get(bar.family)
-        epoch = self._context.epoch()
-        if before is not None and (before[0].key != bar.key or before[0].done > bar.done or before[1] != epoch):
+        if before is None or before.bar.key != bar.key or before.bar.done > bar.done:
+            self._begun(bar, before)
+        elif before.epoch != self._context.epoch():
             self._end(bar.family)
-        self._bars[bar.family] = bar, epoch
+        elif bar.of_epochs and before.bar.done != bar.done:
+            # What stands there first is of the epoch that was just counted.
+            self._out += self._context.placed(before._replace(bar=bar).metrics())
+        known = self._bars.get(bar.family)
+        self._bars[bar.family] = (
+            known._replace(bar=bar) if known else _Drawn(bar, self._context.epoch(), self._columns, before)
+        )
         if len(self._bars) > _MAX_BARS:
             self._end(next(iter(self._bars)))
 
+    def _begun(self, bar: Bar, before: "_Drawn | None") -> None:
+        """A new bar: what it is headed with is the heading of what is printed beside it."""
+        if before is not None:
+            self._end(bar.family)
+        if bar.head:
+            header = header_in(bar.head)
+            if header is not None:
+                self._columns, self._others = header, 0
+            self._context.told(Reading(read(bar.head).place._replace(step=None)))
+
     def _end(self, family: str) -> None:
-        bar, epoch = self._bars.pop(family)
-        # One that stands at its beginning shows what another measured.
-        if bar.done:
-            metrics = self._of_bar(bar, epoch)
+        drawn = self._bars.pop(family)
+        # A bar at its beginning shows what another measured; each state of one of epochs has been told.
+        if drawn.bar.done and not drawn.bar.of_epochs:
+            metrics = drawn.metrics()
             self._context.remember(metrics)
             self._out += metrics
 
-    def _of_bar(self, bar: Bar, epoch: float | None) -> list[Metric]:
-        found = read(f"{bar.head} | {bar.rest}" if bar.head else bar.rest)
-        metrics = found.metrics()
-        if metrics and metrics[0].epoch is None and metrics[0].step is None:
-            place = {"epoch": epoch} if epoch is not None else {"step": int(bar.done)}
-            metrics = [metric._replace(**place) for metric in metrics]
-        return metrics
+
+class _Drawn(NamedTuple):
+    """A bar that can be seen, with the epoch and the table it stands in."""
+
+    bar: Bar
+    epoch: float | None
+    columns: Columns | None
+    is_second: bool
+
+    def metrics(self) -> list[Metric]:
+        """What stands beside the bar, at the epoch of its head or of the heading above it."""
+        bar = self.bar
+        row = self.columns.row(bar.head) if self.columns and bar.head else None
+        if row is not None:
+            return row.metrics()
+        head = _TORCHTUNE.sub(r"epoch \1 step \2 | ", bar.head)
+        metrics = read_shown(f"{head} | {bar.rest}" if head else bar.rest).metrics()
+        if bar.of_epochs:
+            return [metric._replace(epoch=bar.done) for metric in metrics]
+        if not metrics or metrics[0].epoch is not None or metrics[0].step is not None:
+            return metrics
+        if self.epoch is None:
+            return [metric._replace(step=int(bar.done)) for metric in metrics]
+        return [metric._replace(epoch=self.epoch) for metric in metrics]
 
 
 def _template(text: str) -> str:
