@@ -21,7 +21,7 @@ _KERAS = re.compile(
 _KERAS_TIMES = re.compile(r"(?:\s|-|ETA:|[\d:]{1,12}(?:[mu]?s|h|m)?(?:/(?:step|epoch))?(?=\s|$))*+")
 _RICH = re.compile(r"(?P<head>[^\u2500-\u257f]{0,200}?)\s{0,8}[━╸╺]{10,300}(?P<rest>.{0,2000})")
 _RICH_COUNT = re.compile(rf"(?P<done>{_COUNT})\s?(?:/|of)\s?(?P<total>{_COUNT})|(?P<percent>\d{{1,3}})%")
-_RICH_TIMES = re.compile(r"(?:\s|[\d:.-]{1,15}|•|[\d.]{1,15}\s?(?:it/s|s/it))*+")
+_RICH_TIMES = re.compile(r"(?:\s|[\d:.-]{1,15}|•|it/s|s/it)*+")
 _FASTPROGRESS = re.compile(
     r"(?P<head>[^|]{0,200}?)\s{0,4}\|[█-]{5,200}\|\s[\d.]{1,6}%\s\[(?P<done>\d{1,15})/(?P<total>\d{1,15})\s"
 )
@@ -30,6 +30,7 @@ _RATE = re.compile(
     r"[\d:]{1,12}(?:<[^,]{0,30})?"
     r"(?:,\s{0,2}(?:[\d.?]{1,15}[kMG]?\s?(?P<unit>[A-Za-z ]{1,30})/s|[\d.?]{1,15}\s?s/(?P<per>[A-Za-z ]{1,30})))?(?:,\s?|\s|$)"
 )
+_PLAIN_COUNT = re.compile(rb"%\|[^|]{0,1000}\|\s?(\d{1,15})/(\d{1,15}) \[[^\[\]]{0,2000}\]$")
 _EPOCHS = re.compile(r"(?:\w{1,20} )?epochs?:?", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _DECIMAL = re.compile(r"\d+\.\d|\b(?:nan|inf)\b")
@@ -54,6 +55,34 @@ class Bar(NamedTuple):
     after: str = ""
     left_seconds: float | None = None
     of_epochs: bool = False
+
+
+class BarLine:
+    """The raw line of a bar, which knows its later states without reading them: what they replace need not be known."""
+
+    __slots__ = ("_done", "_head", "_total", "line")
+
+    def __init__(self, head: bytes, done: int, total: bytes) -> None:
+        self._head, self._done, self._total = head, done, total
+        self.line = b""
+
+    def moves_to(self, line: bytes) -> bool:
+        """Whether a line is the same bar, as far or further; if so it is kept as its last state."""
+        at = line.find(b"%|")
+        if at < 3 or line[: at - 3] != self._head or line[-1:] != b"]":
+            return False
+        found = _PLAIN_COUNT.match(line, at)
+        if found is None or found[2] != self._total or int(found[1]) < self._done:
+            return False
+        self._done, self.line = int(found[1]), line
+        return True
+
+
+def bar_line_of(line: bytes) -> BarLine | None:
+    """What recognises later states of a bar by its raw line; None if it is not one of tqdm's in the usual form."""
+    at = line.find(b"%|")
+    found = _PLAIN_COUNT.match(line, at) if at >= 3 else None
+    return BarLine(line[: at - 3], int(found[1]), found[2]) if found else None
 
 
 def bar_in(text: str) -> Bar | None:

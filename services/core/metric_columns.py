@@ -23,6 +23,7 @@ _PLACES = frozenset(
     {*("epoch", "step", "iter", "iteration", "round", "trial", "fold", "global_step", "it", "batch", "update", "#")}
     | {*("epochs", "steps", "timestep", "timesteps", "episode", "total_timesteps", "gen", "generation")}
 )
+_PROSE = frozenset({"the", "a", "is", "of", "and", "to", "in", "for", "with", "at", "on", "not", "from"})
 _MOST_COLUMNS = 100
 
 
@@ -128,7 +129,7 @@ def _names_columns(cells: Sequence[str], separator: str) -> bool:
     places = sum(_is_place(cell) for cell in cells)
     if separator == " ":
         # Prose has words in a row, too: a table begins with what it counts, or names little but measures.
-        return (any(map(_is_place, cells[:2])) and measures > 0) or (measures > 1 and measures * 2 > len(cells))
+        return (any(map(_is_place, cells[:2])) and measures > 0) or (measures > 1 and (measures * 2 > len(cells) or len(cells) > 3 and set(cells).isdisjoint(_PROSE)))
     if separator == ",":
         return measures > 0 and places > 0 and not any(" " in cell for cell in cells)
     return measures > 0 or places > 0 and len(cells) > 2

@@ -22,6 +22,7 @@ class Context:
         self._epochs: dict[int | None, float] = {}
         self._fold: int | None = None
         self._trial: int | None = None
+        self._step: int | None = None
         self._steps_per_epoch: float | None = None
         self._epoch_count = 0
         self._digits = 0
@@ -46,6 +47,11 @@ class Context:
                 self._epochs.clear()
             self._epochs[place.rank] = place.epoch
 
+    def headed(self, reading: Reading) -> None:
+        """Take the place of a line that is nothing but one: its step, too, is the step of the lines below it."""
+        self.told(reading)
+        self._step = reading.place.step
+
     def steps_told(self, text: str) -> None:
         """Take what a line says of the number of steps."""
         if found := _STEPS_PER_EPOCH.search(text):
@@ -60,9 +66,13 @@ class Context:
         if not metrics:
             return metrics
         first = metrics[0]
+        if first.step is not None or first.epoch is not None:
+            self._step = None
         changes: dict[str, float | int | None] = {}
         if first.fold is None and self._fold is not None and not _sums_up(first.name):
             changes["fold"] = self._fold
+        if first.step is None and self._step is not None and not _sums_up(first.name):
+            changes["step"] = self._step
         if first.epoch is None and not _sums_up(first.name):
             epoch = self.epoch(first.rank)
             if epoch is not None:

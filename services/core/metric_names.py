@@ -9,6 +9,8 @@ from typing import Literal
 Direction = Literal["lower", "higher"]
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+# An exception, which is called an error as well, but by what it is of.
+_EXCEPTION = re.compile(r"[a-z](?<!Absolute)(?<!Squared)(?<!Percentage)(?<!Logarithmic)(?<!Relative)Error$|\.errors?\.|Exception$")
 _MAX_NAME = 100
 
 _LOWER = frozenset(
@@ -61,13 +63,17 @@ def is_measure(name: str) -> bool:
         return False
     if "best" in words and len(words) > 1 and words[-1] in _SPLITS:
         return True
+    if _EXCEPTION.search(name):
+        return False
     return any(_is_lower(word) or _is_higher(word) or word in _OTHER for word in words) or _is_numbered(words)
 
 
 def is_series(name: str) -> bool:
     """Whether a number of this name beside an epoch or a step can be a series: not if it is a setting or a place."""
     low = name.lower()
-    return low not in _NO_SERIES and low not in _PLACES and not low.endswith((".py", ".so", ".cpp", ".cc"))
+    if low in _NO_SERIES or low in _PLACES or low.endswith((".py", ".so", ".cpp", ".cc", "warning")):
+        return False
+    return not _EXCEPTION.search(name)
 
 
 def direction(name: str) -> Direction | None:

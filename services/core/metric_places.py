@@ -40,6 +40,10 @@ class Place(NamedTuple):
     fold: int | None = None
     trial: int | None = None
 
+    def over(self, other: "Place") -> "Place":
+        """These coordinates, and of the other place those that are missing."""
+        return Place(*(mine if mine is not None else its for mine, its in zip(self, other, strict=True)))
+
     @property
     def is_known(self) -> bool:
         """Whether it says when in the training it is, or of which of several."""
@@ -62,7 +66,7 @@ _STEP_WORDS = (
     *("num_timesteps", "iters", "update", "up", "batch", "round", "episode", "it"),
 )
 _STEP = re.compile(
-    r"(?<![A-Za-z_])(?P<word>global[_ ]step|step|iteration|iter|num_updates|(?:total_)?timesteps?|update|batch|round"
+    r"(?<![A-Za-z_])(?P<word>global[_ ]step|steps?(?=[:=])|step|iteration|iters?(?=[:=])|iter|num_updates|(?:total_|num_)?timesteps?|update|batch|round"
     rf"|episode|up(?=\.)|it(?=\s?[:=#\[]))(?:\s?\((?:train|val|test)\))?\.?{_GAP}{_COUNT}{_OF}{_NOT_STEP}\s{{0,4}}[\])]?",
     re.IGNORECASE,
 )
@@ -99,7 +103,7 @@ def place_in(text: str) -> tuple[Place, str]:
     if step is None:
         epoch, step, text = _in_brackets(text, epoch)
     place = Place(whole(step), finite(epoch), whole(rank), part, whole(fold), whole(trial))
-    return _merged(place, inside), text
+    return place.over(inside), text
 
 
 def place_of(members: dict[str, float]) -> Place:
@@ -133,10 +137,6 @@ def _taken_out(text: str) -> tuple[str, Place]:
         # Joined, it is part of the name and no place of its own.
         before = f"{before.rstrip()}_{found[1]}_{found[2]}"
     return before + text[found.end() :], place
-
-
-def _merged(place: Place, inside: Place) -> Place:
-    return Place(*(mine if mine is not None else other for mine, other in zip(place, inside, strict=True)))
 
 
 def _first(pattern: re.Pattern[str], text: str) -> tuple[float | None, str]:

@@ -171,7 +171,7 @@ def _inner(place: Place, before: str) -> Place:
     if not before or before.isspace():
         return place
     around, _ = place_in(before)
-    return Place(*(own if own is not None else other for own, other in zip(place, around, strict=True)))
+    return place.over(around)
 
 
 def _numbers(members: object, within: str, depth: int) -> Iterable[tuple[str, float]]:

@@ -10,7 +10,7 @@ from collections import deque
 from typing import NamedTuple
 
 from services.core.loglines import MAX_LINE_BYTES, clean
-from services.core.metric_bars import Bar, bar_in
+from services.core.metric_bars import Bar, BarLine, bar_in, bar_line_of
 from services.core.metric_columns import BARS, Box, Columns, cells_of, header_in, is_rule
 from services.core.metric_context import Context
 from services.core.metric_forms import Forms
@@ -26,6 +26,11 @@ _RECENT_LINES = 20
 # So many other lines may stand between two rows of a table.
 _MOST_OTHERS = 200
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_HEADING = re.compile(
+    r"[^\w=]{0,100}(?:(?:starting|begin|end of|training|evaluating|global|train|eval|validation)[\W_]{1,4})?"
+    r"(?:(?:step|iter(?:ation)?|batch|update|round|episode|epoch|fold|trial)s?\b[\W\d]{1,40}(?:of[\W\d]{1,20})?){1,4}",
+    re.IGNORECASE,
+)
 # torchtune heads its bars with epoch, step and loss.
 _TORCHTUNE = re.compile(r"^(\d{1,9})\|(\d{1,15})\|")
 # Several writers of one line: each begins with who it is, or with a record of its own.
@@ -40,6 +45,7 @@ class SeriesParser:
         self._forms = Forms(read)
         self._context = Context()
         self._bars: dict[str, _Drawn] = {}
+        self._bar_line: BarLine | None = None
         self._columns: Columns | None = None
         self._others = 0
         self._box = Box()
@@ -66,6 +72,8 @@ class SeriesParser:
         if self._kept:
             self._lines([bytes(self._kept), b"\n"])
             self._kept.clear()
+        if self._bar_line is not None:
+            self._bar_line = self._moved(self._bar_line)
         self._commit()
         self._close_box()
         self._release()
@@ -75,6 +83,8 @@ class SeriesParser:
 
     def running(self) -> list[Metric]:
         """The metrics that bars show now, of which only the last state of each will count. Depends on the cut."""
+        if self._bar_line is not None:
+            self._bar_line = self._moved(self._bar_line)
         found = []
         for drawn in self._bars.values():
             metrics = drawn.metrics() if drawn.bar.done else []
@@ -99,9 +109,17 @@ class SeriesParser:
 
     def _lines(self, parts: list[bytes]) -> None:
         """Read lines, each followed by what ended it."""
-        filled = self._forms.filled
+        filled, bar_line = self._forms.filled, self._bar_line
         for at in range(0, len(parts) - 1, 2):
             line = parts[at]
+            if bar_line is not None:
+                if bar_line.moves_to(line):
+                    continue
+                bar_line = self._bar_line = self._moved(bar_line)
+            elif not line:
+                if self._rewritten and parts[at + 1].endswith(b"\n"):
+                    self._commit()
+                continue
             if self._is_plain():
                 reading = filled(line)
                 if reading is not None and parts[at + 1].endswith(b"\n"):
@@ -110,7 +128,15 @@ class SeriesParser:
                         self._tell(reading)
                     continue
             self._line(line[:MAX_LINE_BYTES], not parts[at + 1].endswith(b"\n"))
+            bar_line = self._bar_line
         self._recent.extend(parts[max(0, len(parts) - 1 - 2 * _RECENT_LINES) & ~1 : -1 : 2])
+
+    def _moved(self, bar_line: BarLine) -> None:
+        """Take the last state of a bar that has gone on, before anything else is read."""
+        if bar_line.line:
+            bar = bar_in(clean(bar_line.line.decode(errors="replace")))
+            if bar is not None:
+                self._drawn(bar)
 
     def _is_plain(self) -> bool:
         return not (self._rewritten or self._held or self._columns or self._box or self._is_erased)
@@ -128,6 +154,7 @@ class SeriesParser:
             self._commit()
             self._drawn(bar)
             if not bar.after:
+                self._bar_line = None if bar.of_epochs else bar_line_of(line)
                 return
             line, text = b"", bar.after
         elif is_rewritten or self._rewritten:
@@ -168,6 +195,9 @@ class SeriesParser:
         self._close_box()
         if " = " in text and "Num" in text or "Total opt" in text:
             self._context.steps_told(text)
+        if _HEADING.fullmatch(text):
+            self._context.headed(read(text))
+            return
         reading = self._forms.read(text, line)
         self._context.told(reading)
         self._tell(reading)
@@ -235,7 +265,9 @@ class SeriesParser:
             self._out += self._context.placed(before._replace(bar=bar).metrics())
         known = self._bars.get(bar.family)
         self._bars[bar.family] = (
-            known._replace(bar=bar) if known else _Drawn(bar, self._context.epoch(), self._columns, before)
+            known._replace(bar=bar)
+            if known
+            else _Drawn(bar, self._context.epoch(), self._columns, _is_evaluation(bar, before, self._context.epoch()))
         )
         if len(self._bars) > _MAX_BARS:
             self._end(next(iter(self._bars)))
@@ -265,7 +297,7 @@ class _Drawn(NamedTuple):
     bar: Bar
     epoch: float | None
     columns: Columns | None
-    is_second: bool
+    is_evaluation: bool
 
     def metrics(self) -> list[Metric]:
         """What stands beside the bar, at the epoch of its head or of the heading above it."""
@@ -273,8 +305,10 @@ class _Drawn(NamedTuple):
         row = self.columns.row(bar.head) if self.columns and bar.head else None
         if row is not None:
             return row.metrics()
-        head = _TORCHTUNE.sub(r"epoch \1 step \2 | ", bar.head)
-        metrics = read_shown(f"{head} | {bar.rest}" if head else bar.rest).metrics()
+        head, rest = read(_TORCHTUNE.sub(r"epoch \1 step \2 | ", bar.head)), read_shown(bar.rest)
+        metrics = Reading(head.place.over(rest.place), head.values + rest.values).metrics()
+        if self.is_evaluation:
+            return [metric._replace(split="eval") for metric in metrics]
         if bar.of_epochs:
             return [metric._replace(epoch=bar.done) for metric in metrics]
         if not metrics or metrics[0].epoch is not None or metrics[0].step is not None:
@@ -282,6 +316,13 @@ class _Drawn(NamedTuple):
         if self.epoch is None:
             return [metric._replace(step=int(bar.done)) for metric in metrics]
         return [metric._replace(epoch=self.epoch) for metric in metrics]
+
+
+def _is_evaluation(bar: Bar, before: _Drawn | None, epoch: float | None) -> bool:
+    """Whether a bar of Keras, which does not say so, is one of an evaluation: no heading stands above it."""
+    if bar.family != "keras" or before is None or epoch is None or before.epoch != epoch:
+        return False
+    return before.bar.total is None or before.bar.done >= before.bar.total
 
 
 def _template(text: str) -> str:
