@@ -33,9 +33,17 @@ class Context:
         own = self._epochs.get(rank)
         return own if own is not None else self._epochs.get(None)
 
+    def is_changed_by(self, place: Place) -> bool:
+        """Whether a line at this place may say something new for those below it."""
+        return (place.epoch is not None and place.epoch != self._epochs.get(None)) or (
+            place.fold != self._fold or place.trial != self._trial
+        )
+
     def told(self, reading: Reading) -> None:
         """Take the place that a line gives for the one of the lines below it."""
         place, values = reading
+        if place.epoch is None and place.fold is None and place.trial is None:
+            return
         if place.fold is not None and place.fold != self._fold:
             self._fold = place.fold
             self._epochs.clear()
@@ -63,8 +71,6 @@ class Context:
 
     def placed(self, metrics: list[Metric]) -> list[Metric]:
         """Metrics with the coordinates that their own line left out."""
-        if not metrics:
-            return metrics
         first = metrics[0]
         if first.step is not None or first.epoch is not None:
             self._step = None

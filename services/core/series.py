@@ -112,21 +112,24 @@ class SeriesParser:
         filled, bar_line = self._forms.filled, self._bar_line
         for at in range(0, len(parts) - 1, 2):
             line = parts[at]
-            if bar_line is not None:
-                if bar_line.moves_to(line):
-                    continue
-                bar_line = self._bar_line = self._moved(bar_line)
-            elif not line:
+            if not line:
                 if self._rewritten and parts[at + 1].endswith(b"\n"):
                     self._commit()
                 continue
+            if bar_line is not None and bar_line.moves_to(line):
+                continue
             if self._is_plain():
                 reading = filled(line)
-                if reading is not None and parts[at + 1].endswith(b"\n"):
-                    if reading is not NOTHING:
-                        self._context.told(reading)
-                        self._tell(reading)
+                if reading is NOTHING and parts[at + 1].endswith(b"\n"):
                     continue
+                if reading is not None and parts[at + 1].endswith(b"\n"):
+                    if bar_line is not None and self._context.is_changed_by(reading.place):
+                        bar_line = self._bar_line = self._moved(bar_line)
+                    self._context.told(reading)
+                    self._tell(reading)
+                    continue
+            if bar_line is not None:
+                self._bar_line = self._moved(bar_line)
             self._line(line[:MAX_LINE_BYTES], not parts[at + 1].endswith(b"\n"))
             bar_line = self._bar_line
         self._recent.extend(parts[max(0, len(parts) - 1 - 2 * _RECENT_LINES) & ~1 : -1 : 2])
@@ -142,12 +145,9 @@ class SeriesParser:
         return not (self._rewritten or self._held or self._columns or self._box or self._is_erased)
 
     def _line(self, line: bytes, is_rewritten: bool) -> None:
-        if not line or line.isspace():
-            self._blank(is_rewritten, is_wiped=bool(line))
-            return
         text = clean(line.decode(errors="replace")).replace("\n", " ")
         if not text or text.isspace():
-            self._blank(is_rewritten, is_wiped=True)
+            self._blank(is_rewritten)
             return
         bar = bar_in(text)
         if bar is not None:
@@ -165,10 +165,10 @@ class SeriesParser:
         self._text(text, line)
         self._is_erased = False
 
-    def _blank(self, is_rewritten: bool, is_wiped: bool) -> None:
+    def _blank(self, is_rewritten: bool) -> None:
         if not is_rewritten:
             self._commit()
-        elif is_wiped and self._bars:
+        elif self._bars:
             self._is_erased = True
 
     def _commit(self, unless: str = "") -> None:
@@ -210,9 +210,9 @@ class SeriesParser:
             row = self._columns.row(text, is_placed=self._context.epoch() is not None)
             if row is not None:
                 self._others = 0
-                metrics = self._context.placed(row.metrics())
                 self._context.told(row)
-                self._out += self._context.new(metrics)
+                if row.values:
+                    self._out += self._context.new(self._context.placed(row.metrics()))
                 return True
             if not is_rule(text):
                 self._others += 1
@@ -229,9 +229,9 @@ class SeriesParser:
             self._tell(self._box.close())
 
     def _tell(self, reading: Reading) -> None:
-        metrics = self._context.placed(reading.metrics())
-        if not metrics:
+        if not reading.values:
             return
+        metrics = self._context.placed(reading.metrics())
         first = metrics[0]
         if first.step is None and first.epoch is not None:
             step = self._context.step_at(first.epoch)
@@ -262,7 +262,7 @@ class SeriesParser:
             self._end(bar.family)
         elif bar.of_epochs and before.bar.done != bar.done:
             # What stands there first is of the epoch that was just counted.
-            self._out += self._context.placed(before._replace(bar=bar).metrics())
+            self._out += before._replace(bar=bar).metrics()
         known = self._bars.get(bar.family)
         self._bars[bar.family] = (
             known._replace(bar=bar)
