@@ -4,11 +4,14 @@ A form here is a line with its digits masked, so that every number of a form sta
 knows which number means what; this adds where it is.
 """
 
+import re
+
 from services.core.metric_places import Place, finite, whole
 from services.core.metric_plans import Mark, Plan, Plans, Read, number_spans
 from services.core.metric_styles import NOTHING, Reading, Value
 
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
+_RUN = re.compile(r"\d+")
 _MAX_FORMS = 20_000
 
 Span = tuple[int, int]
@@ -56,17 +59,32 @@ class _Layout:
         )
 
 
+class _Form:
+    """Lines of one form: by the digits that are part of words, as in `top5`, which make other lines of them."""
+
+    __slots__ = ("layouts", "words")
+
+    def __init__(self, words: list[Span]) -> None:
+        self.words = words
+        self.layouts: dict[bytes, _Layout | None] = {}
+
+    def kind(self, line: bytes) -> bytes:
+        return b" ".join([line[start:end] for start, end in self.words]) if self.words else b""
+
+
 class Forms:
     """Remembers the forms of lines. Gives what `read` gives, only faster."""
 
     def __init__(self, read: Read) -> None:
         self._plans = Plans(read)
-        self._layouts: dict[bytes, _Layout | None] = {}
+        self._forms: dict[bytes, _Form] = {}
+        self._count = 0
 
     def filled(self, line: bytes) -> Reading | None:
         """What a line tells; None if its form is not known, or not fit for this."""
         try:
-            layout = self._layouts[line.translate(_DIGITS)]
+            form = self._forms[line.translate(_DIGITS)]
+            layout = form.layouts[form.kind(line)]
         except KeyError:
             return None
         return NOTHING if layout is None else layout.fill(line)
@@ -75,7 +93,16 @@ class Forms:
         """What a clean line tells. `line` are its bytes as they came."""
         found = self._plans.read(text)
         plan = self._plans.plan(text)
-        if plan is not None and len(text) == len(line) and len(self._layouts) < _MAX_FORMS and text.isascii():
+        if plan is not None and len(text) == len(line) and self._count < _MAX_FORMS and text.isascii():
+            self._count += 1
+            spans = number_spans(text)
             is_dull = not plan.series and found == NOTHING
-            self._layouts[line.translate(_DIGITS)] = None if is_dull else _Layout(plan, number_spans(text))
+            form = self._forms.setdefault(line.translate(_DIGITS), _Form(_digits_of_words(text, spans)))
+            form.layouts[form.kind(line)] = None if is_dull else _Layout(plan, spans)
         return found
+
+
+def _digits_of_words(text: str, numbers: list[Span]) -> list[Span]:
+    """Where digits stand that belong to no number."""
+    starts = {start for first, last in numbers for start in range(first, last)}
+    return [found.span() for found in _RUN.finditer(text) if found.start() not in starts]

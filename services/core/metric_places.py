@@ -3,11 +3,10 @@
 Pure functions on a clean line. All repetition in the patterns is bounded: no line can make them slow.
 """
 
-import math
 import re
 from typing import NamedTuple
 
-from services.core.metric_names import SPLIT_WORD, split_of
+from services.core.metric_names import SPLIT_WORD, split_of, words_of
 
 _MAX_STEP = 2**53
 
@@ -30,6 +29,13 @@ class Metric(NamedTuple):
     unit: str | None = None
 
 
+def series_name(metric: Metric) -> str:
+    """The name of the series: one of validation is another than the one of training, though both are called `loss`."""
+    if metric.split is None or metric.split == "train" or metric.split in words_of(metric.name):
+        return metric.name
+    return f"{metric.split}_{metric.name}"
+
+
 class Place(NamedTuple):
     """The coordinates that a line gives, in the order in which `Metric` has them."""
 
@@ -50,17 +56,17 @@ class Place(NamedTuple):
         return self.step is not None or self.epoch is not None or self.fold is not None or self.trial is not None
 
 
-_COUNT = r"(\d{1,3}(?:,\d{3}){1,4}(?!\d)|\d{1,18})"
-_OF = r"(?:\s{0,4}(?:/|of)\s{0,8}\d{1,15})?"
+_COUNT = r"(\d{1,3}(?:,\d{3}){1,4}(?!\d)|\d{1,40})"
+_OF = r"(?:\s{0,4}(?:/|of)\s{0,8}\d{1,40})?"
 _GAP = r"[\s:=#-]{0,12}[\[(]?\s{0,8}"
 _NOT_STEP = r"(?![\d.]*%|\.?\d|\s?(?:ms|us|s|sec|it/s)\b|:\d)"
 _EPOCH = re.compile(
     rf"(?<![A-Za-z_])(?<!s/)(?:(?P<split>{SPLIT_WORD})[ _])?epochs?(?:_num)?(?:\s?\((?P<in>train|val|test)\))?(?<!epochs)"
-    rf"[\s:=#_-]{{0,40}}[\[(]?\s{{0,8}}(?P<number>\d{{1,15}}(?:\.\d{{1,15}})?)(?!\s?m?s\b){_OF}\s{{0,4}}[\])]?"
-    rf"(?:\s?:\s{{1,8}}(?P<step>\d{{1,15}})\s{{0,4}}/\s{{0,4}}\d{{1,15}}(?!\S))?",
+    rf"[\s:=#_-]{{0,40}}[\[(]?\s{{0,8}}(?P<number>\d{{1,40}}(?:\.\d{{1,40}})?)(?!\d|\s?m?s\b){_OF}\s{{0,4}}[\])]?"
+    rf"(?:\s?:\s{{1,8}}(?P<step>\d{{1,40}})\s{{0,4}}/\s{{0,4}}\d{{1,40}}(?!\S))?",
     re.IGNORECASE,
 )
-_EP = re.compile(r"(?<![A-Za-z_])ep(?:\.|\b)[\s:=#]{1,4}(\d{1,15})|(?<![\w.])(\d{1,9})epoch\b", re.IGNORECASE)
+_EP = re.compile(r"(?<![A-Za-z_])ep(?:\.|\b)[\s:=#]{1,4}(\d{1,40})|(?<![\w.])(\d{1,40})epoch\b", re.IGNORECASE)
 _STEP_WORDS = (
     *("global_step", "global step", "step", "iteration", "iter", "num_updates", "total_timesteps", "timestep"),
     *("num_timesteps", "iters", "update", "up", "batch", "round", "episode", "it"),
@@ -70,21 +76,21 @@ _STEP = re.compile(
     rf"|episode|up(?=\.)|it(?=\s?[:=#\[]))(?:\s?\((?:train|val|test)\))?\.?{_GAP}{_COUNT}{_OF}{_NOT_STEP}\s{{0,4}}[\])]?",
     re.IGNORECASE,
 )
-_COUNTED = re.compile(rf"(?<![\d.]){_COUNT}\s?/\s{{0,8}}\d{{1,15}}\s(?:batches|steps|iters|iterations)\b")
-_TWO_BRACKETS = re.compile(r"\[\s{0,8}(\d{1,15})(?:/\s{0,8}\d{1,15})?\]\s{0,4}\[\s{0,8}(\d{1,15})(?:/\s{0,8}\d{1,15})?\]")
-_PAIR_BRACKET = re.compile(r"^\s{0,8}\[(\d{1,15}),\s{0,8}(\d{1,15})\]")
-_OF_BRACKET = re.compile(r"\[\s{0,8}(\d{1,15})\s?/\s{0,8}\d{1,15}(?:\s{0,4}\(\s{0,4}[\d.]{1,8}%\))?\]")
-_FIRST_BRACKET = re.compile(r"^\s{0,8}\[\s{0,8}(\d{1,15})(/\s{0,8}\d{1,15})?\]")
-_SPLIT_COUNT = re.compile(rf"^\W{{0,4}}{SPLIT_WORD}:\s(\d{{1,9}})\s(?=\[)", re.IGNORECASE)
-_LEADING = re.compile(r"^\s{0,8}(\d{1,15}):(?=\s)")
-_RANK = re.compile(r"(?<![A-Za-z])(?:local_|global_)?rank[\s:=_-]{0,3}(\d{1,9})(?!\d)\]?:?", re.IGNORECASE)
-_FOLD = re.compile(rf"(?<![A-Za-z_])(?:k-?)?fold{_GAP}(\d{{1,6}}){_OF}[\])]?|\[CV (\d{{1,6}})/\d{{1,6}}\]", re.IGNORECASE)
-_TRIAL = re.compile(rf"(?<![A-Za-z])trial{_GAP}(\d{{1,9}}){_OF}[\])]?", re.IGNORECASE)
+_COUNTED = re.compile(rf"(?<![\d.]){_COUNT}\s?/\s{{0,8}}\d{{1,40}}\s(?:batches|steps|iters|iterations)\b")
+_TWO_BRACKETS = re.compile(r"\[\s{0,8}(\d{1,40})(?:/\s{0,8}\d{1,40})?\]\s{0,4}\[\s{0,8}(\d{1,40})(?:/\s{0,8}\d{1,40})?\]")
+_PAIR_BRACKET = re.compile(r"^\s{0,8}\[(\d{1,40}),\s{0,8}(\d{1,40})\]")
+_OF_BRACKET = re.compile(r"\[\s{0,8}(\d{1,40})\s?/\s{0,8}\d{1,40}(?:\s{0,4}\(\s{0,4}[\d.]{1,8}%\))?\]")
+_FIRST_BRACKET = re.compile(r"^\s{0,8}\[\s{0,8}(\d{1,40})(/\s{0,8}\d{1,40})?\]")
+_SPLIT_COUNT = re.compile(rf"^\W{{0,4}}{SPLIT_WORD}:\s(\d{{1,40}})\s(?=\[)", re.IGNORECASE)
+_LEADING = re.compile(r"^\s{0,8}(\d{1,40}):(?=\s)")
+_RANK = re.compile(r"(?<![A-Za-z])(?:local_|global_)?rank[\s:=_-]{0,3}(\d{1,40})(?!\d)\]?:?", re.IGNORECASE)
+_FOLD = re.compile(rf"(?<![A-Za-z_])(?:k-?)?fold{_GAP}(\d{{1,40}}){_OF}[\])]?|\[CV (\d{{1,40}})/\d{{1,40}}\]", re.IGNORECASE)
+_TRIAL = re.compile(rf"(?<![A-Za-z])trial{_GAP}(\d{{1,40}}){_OF}[\])]?", re.IGNORECASE)
 _SPLIT = re.compile(rf"^\W{{0,4}}({SPLIT_WORD})\b(?![=/])|\|\s?({SPLIT_WORD})\s?\|", re.IGNORECASE)
 _VALIDATED = re.compile(r"(?:val|valid|validation|test|eval|dev)[\W_]", re.IGNORECASE)
 # `Accuracy for fold 1: 93.11`: the place stands inside the name.
 _INSIDE = re.compile(
-    r"(?<=[a-z@] )(?:(for|of)|at|after|in|on)(?: end of)? (epoch|step|iteration|iter|fold|trial)( #?\d{1,15})(?=\s?[:=|])",
+    r"(?<=[a-z@] )(?:(for|of)|at|after|in|on)(?: end of)? (epoch|step|iteration|iter|fold|trial)( #?\d{1,40})(?=\s?[:=|])",
     re.IGNORECASE,
 )
 
@@ -121,8 +127,8 @@ def whole(value: float | None) -> int | None:
 
 
 def finite(value: float | None) -> float | None:
-    """A coordinate that may lie between two counts, None for NaN and the infinities."""
-    return value if value is not None and math.isfinite(value) else None
+    """A coordinate that may lie between two counts, None for what no count reaches."""
+    return value if value is not None and abs(value) <= _MAX_STEP else None
 
 
 def _taken_out(text: str) -> tuple[str, Place]:

@@ -5,6 +5,8 @@ Pure functions on a clean line. Patterns don't count digits, so that a line read
 
 import re
 
+from services.core.metric_places import whole
+
 _STAMP = (
     r"(?:\d+[-/.]\d+[-/.]\d+[T ]+)?\d+:\d+:\d+(?:[.,]\d+)?(?:Z|[+-]\d+:?\d*)?|\d+[-/]\d+[-/]\d+|\d+[/-]\d+ \d+:\d+:\d+"
 )
@@ -43,8 +45,8 @@ def without_prefix(text: str) -> tuple[int | None, str]:
         if found is None or found.end() == start:
             break
         number = found["rank"] or found["mpi"]
-        rank = int(number[:9]) if number and rank is None else rank
+        rank = whole(float(number)) if number and rank is None else rank
         start = found.end()
     if rank is None and start == 0 and (found := _SRUN.match(text)):
-        return int(found[1][:9]), text[found.end() :]
+        return whole(float(found[1])), text[found.end() :]
     return rank, text[start:] if start else text
