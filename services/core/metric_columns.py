@@ -55,7 +55,9 @@ class Columns(NamedTuple):
         values = [
             Value("_".join(name.split()), number(cell["number"]), cell["unit"])
             for name, cell in named
-            if not _is_place(name) and cell["number"] and (is_series if is_placed or place.is_known else is_measure)(name)
+            if not _is_place(name)
+            and cell["number"]
+            and (is_series if is_placed or place.is_known else is_measure)(name)
         ]
         return Reading(place, tuple(values))
 
@@ -129,7 +131,9 @@ def _names_columns(cells: Sequence[str], separator: str) -> bool:
     places = sum(_is_place(cell) for cell in cells)
     if separator == " ":
         # Prose has words in a row, too: a table begins with what it counts, or names little but measures.
-        return (any(map(_is_place, cells[:2])) and measures > 0) or (measures > 1 and (measures * 2 > len(cells) or len(cells) > 3 and set(cells).isdisjoint(_PROSE)))
+        return (any(map(_is_place, cells[:2])) and measures > 0) or (
+            measures > 1 and (measures * 2 > len(cells) or len(cells) > 3 and set(cells).isdisjoint(_PROSE))
+        )
     if separator == ",":
         return measures > 0 and places > 0 and not any(" " in cell for cell in cells)
     return measures > 0 or places > 0 and len(cells) > 2
@@ -141,10 +145,10 @@ def _is_place(name: str) -> bool:
 
 def _place_name(name: str) -> str:
     low = name.lower()
-    return {"iteration": "iteration", "gen": "iteration", "generation": "iteration", "#": "iteration"}.get(low, low.removesuffix("s") if low in ("epochs", "steps", "timesteps") else low)
+    return {"iteration": "iteration", "gen": "iteration", "generation": "iteration", "#": "iteration"}.get(
+        low, low.removesuffix("s") if low in ("epochs", "steps", "timesteps") else low
+    )
 
 
 def _whole_number(cell: re.Match[str]) -> float:
     return number(cell["number"] or cell[0].partition("/")[0])
-
-

@@ -115,4 +115,6 @@ class Context:
 
 
 def _sums_up(name: str) -> bool:
-    return name.lower().startswith(_SUMS_UP) and not name.lower().startswith(("average_loss", "mean_loss", "average_train", "average_val"))
+    return name.lower().startswith(_SUMS_UP) and not name.lower().startswith(
+        ("average_loss", "mean_loss", "average_train", "average_val")
+    )

@@ -24,7 +24,8 @@ class _Layout:
 
     def __init__(self, plan: Plan, spans: list[Span]) -> None:
         self.values = [
-            (name, *(spans[at.position] if isinstance(at, Mark) else (-1, -1)), unit, at) for name, at, unit in plan.series
+            (name, *(spans[at.position] if isinstance(at, Mark) else (-1, -1)), unit, at)
+            for name, at, unit in plan.series
         ]
         self.place = [
             spans[part.position] if isinstance(part, Mark) else None

@@ -10,7 +10,9 @@ Direction = Literal["lower", "higher"]
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 # An exception, which is called an error as well, but by what it is of.
-_EXCEPTION = re.compile(r"[a-z](?<!Absolute)(?<!Squared)(?<!Percentage)(?<!Logarithmic)(?<!Relative)Error$|\.errors?\.|Exception$")
+_EXCEPTION = re.compile(
+    r"[a-z](?<!Absolute)(?<!Squared)(?<!Percentage)(?<!Logarithmic)(?<!Relative)Error$|\.errors?\.|Exception$"
+)
 _MAX_NAME = 100
 
 _LOWER = frozenset(
@@ -26,11 +28,29 @@ _HIGHER = frozenset(
 _HIGHER_ENDS = ("accuracy", "auc")
 # A digit is a word of its own: `f1`, `r2`, `top5`, `acc@1`.
 _NUMBERED = frozenset({("f", "1"), ("r", "2"), ("top", "1"), ("top", "5"), ("hits", "1"), ("hits", "10"), ("l", "2")})
-_OTHER = frozenset({"objective", "metric", "elbo", "correlation", "corr", "inertia", "spearman", "pearson", "likelihood"})
+_OTHER = frozenset(
+    {"objective", "metric", "elbo", "correlation", "corr", "inertia", "spearman", "pearson", "likelihood"}
+)
 # What adversaries and actors minimise goes up and down in health; scales and weights of a loss are settings.
 _NO_DIRECTION = frozenset(
     {*("policy", "actor", "critic", "value", "entropy", "gan", "d", "g", "gen", "disc", "adv", "discriminator")}
-    | {*("generator", "scale", "weight", "coef", "grad", "norm", "lr", "rate", "std", "margin", "surrogate", "pg", "vf")}
+    | {
+        *(
+            "generator",
+            "scale",
+            "weight",
+            "coef",
+            "grad",
+            "norm",
+            "lr",
+            "rate",
+            "std",
+            "margin",
+            "surrogate",
+            "pg",
+            "vf",
+        )
+    }
 )
 _SPLITS = {
     **{"train": "train", "training": "train", "val": "val", "validation": "val", "valid": "valid", "dev": "dev"},
@@ -38,12 +58,75 @@ _SPLITS = {
 }
 SPLIT_WORD = rf"(?:{'|'.join(sorted(_SPLITS, key=len, reverse=True))})"
 _BARE = re.compile(r"[A-Za-z]+(?:1|2)?")
-_FILLERS = frozenset({"the", "a", "is", "was", "got", "with", "and", "at", "we", "of", "to", "has", "reached", "for", "done", "finished", "complete", "completed", "results", "current"})
-_PLACES = frozenset({"epoch", "epochs", "step", "steps", "iteration", "iterations", "iter", "iters", "rank", "fold", "trial", "num_updates", "timesteps"})
+_FILLERS = frozenset(
+    {
+        "the",
+        "a",
+        "is",
+        "was",
+        "got",
+        "with",
+        "and",
+        "at",
+        "we",
+        "of",
+        "to",
+        "has",
+        "reached",
+        "for",
+        "done",
+        "finished",
+        "complete",
+        "completed",
+        "results",
+        "current",
+    }
+)
+_PLACES = frozenset(
+    {
+        "epoch",
+        "epochs",
+        "step",
+        "steps",
+        "iteration",
+        "iterations",
+        "iter",
+        "iters",
+        "rank",
+        "fold",
+        "trial",
+        "num_updates",
+        "timesteps",
+    }
+)
 _NO_SERIES = frozenset(
     {*("eta", "seed", "pid", "port", "ip", "v_num", "elapsed", "remaining", "it", "batch", "version", "shape", "size")}
-    | {*("global_step", "local_rank", "world_size", "batch_size", "batchsize", "batch size", "num_workers", "timestamp")}
-    | {*("train epoch", "eval epoch", "test epoch", "device", "gpu", "gpus", "max_steps", "num_epochs", "line", "update")}
+    | {
+        *(
+            "global_step",
+            "local_rank",
+            "world_size",
+            "batch_size",
+            "batchsize",
+            "batch size",
+            "num_workers",
+            "timestamp",
+        )
+    }
+    | {
+        *(
+            "train epoch",
+            "eval epoch",
+            "test epoch",
+            "device",
+            "gpu",
+            "gpus",
+            "max_steps",
+            "num_epochs",
+            "line",
+            "update",
+        )
+    }
     | {*("global step", "total time", "elapsed time", "best iteration", "bestiteration", "total epochs", "max epochs")}
     | {*("warmup", "warmup_steps", "patience", "counter", "best epoch", "best_epoch", "job", "node", "ts", "wall_time")}
     | {*("epoch_num", "exit code", "exitcode", "code", "status", "errno", "signal", "level", "lineno", "count")}
@@ -86,6 +169,11 @@ def direction(name: str) -> Direction | None:
     if is_lower == is_higher:
         return None
     return "lower" if is_lower else "higher"
+
+
+def is_held_out(name: str) -> bool:
+    """Whether the name says that the data were not those of the training."""
+    return any(_SPLITS.get(word, "train") != "train" for word in words_of(name))
 
 
 def split_of(word: str) -> str | None:

@@ -77,14 +77,18 @@ _STEP = re.compile(
     re.IGNORECASE,
 )
 _COUNTED = re.compile(rf"(?<![\d.]){_COUNT}\s?/\s{{0,8}}\d{{1,40}}\s(?:batches|steps|iters|iterations)\b")
-_TWO_BRACKETS = re.compile(r"\[\s{0,8}(\d{1,40})(?:/\s{0,8}\d{1,40})?\]\s{0,4}\[\s{0,8}(\d{1,40})(?:/\s{0,8}\d{1,40})?\]")
+_TWO_BRACKETS = re.compile(
+    r"\[\s{0,8}(\d{1,40})(?:/\s{0,8}\d{1,40})?\]\s{0,4}\[\s{0,8}(\d{1,40})(?:/\s{0,8}\d{1,40})?\]"
+)
 _PAIR_BRACKET = re.compile(r"^\s{0,8}\[(\d{1,40}),\s{0,8}(\d{1,40})\]")
 _OF_BRACKET = re.compile(r"\[\s{0,8}(\d{1,40})\s?/\s{0,8}\d{1,40}(?:\s{0,4}\(\s{0,4}[\d.]{1,8}%\))?\]")
 _FIRST_BRACKET = re.compile(r"^\s{0,8}\[\s{0,8}(\d{1,40})(/\s{0,8}\d{1,40})?\]")
 _SPLIT_COUNT = re.compile(rf"^\W{{0,4}}{SPLIT_WORD}:\s(\d{{1,40}})\s(?=\[)", re.IGNORECASE)
 _LEADING = re.compile(r"^\s{0,8}(\d{1,40}):(?=\s)")
 _RANK = re.compile(r"(?<![A-Za-z])(?:local_|global_)?rank[\s:=_-]{0,3}(\d{1,40})(?!\d)\]?:?", re.IGNORECASE)
-_FOLD = re.compile(rf"(?<![A-Za-z_])(?:k-?)?fold{_GAP}(\d{{1,40}}){_OF}[\])]?|\[CV (\d{{1,40}})/\d{{1,40}}\]", re.IGNORECASE)
+_FOLD = re.compile(
+    rf"(?<![A-Za-z_])(?:k-?)?fold{_GAP}(\d{{1,40}}){_OF}[\])]?|\[CV (\d{{1,40}})/\d{{1,40}}\]", re.IGNORECASE
+)
 _TRIAL = re.compile(rf"(?<![A-Za-z])trial{_GAP}(\d{{1,40}}){_OF}[\])]?", re.IGNORECASE)
 _SPLIT = re.compile(rf"^\W{{0,4}}({SPLIT_WORD})\b(?![=/])|\|\s?({SPLIT_WORD})\s?\|", re.IGNORECASE)
 _VALIDATED = re.compile(r"(?:val|valid|validation|test|eval|dev)[\W_]", re.IGNORECASE)

@@ -151,9 +151,7 @@ Style = Callable[[str], Reading]
 STYLES: tuple[Style, ...] = (read_trial, read_coco, read_json, read_dict, read_pairs, read_sentence)
 
 
-def reading_of(
-    pairs: Iterable[Pair], place: Place, *, own_names: bool = False, is_placed: bool = False
-) -> Reading:
+def reading_of(pairs: Iterable[Pair], place: Place, *, own_names: bool = False, is_placed: bool = False) -> Reading:
     """Pairs at a place. Without coordinates only those named as measures; settings are no series at all.
 
     `is_placed` says that there are coordinates elsewhere, `own_names` keeps the names as they are: a program that writes a record of names chose them.
@@ -187,4 +185,6 @@ def _numbers(members: object, within: str, depth: int) -> Iterable[tuple[str, fl
 
 
 def _is_number(text: str) -> bool:
-    return len(text) < 30 and re.fullmatch(r"[-+]?\d{1,15}(?:\.\d{1,20})?(?:e[-+]?\d{1,3})?|nan|-?inf", text) is not None
+    return (
+        len(text) < 30 and re.fullmatch(r"[-+]?\d{1,15}(?:\.\d{1,20})?(?:e[-+]?\d{1,3})?|nan|-?inf", text) is not None
+    )

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from services.core.metric_bars import bar_in, seconds
 
-_EPOCH = re.compile(r"(?<![A-Za-z])epoch[\s:=#]{0,3}\[?\s{0,4}(\d{1,12})\s{0,2}(?:/|of)\s{0,2}(\d{1,12})", re.IGNORECASE)
+_EPOCH = re.compile(
+    r"(?<![A-Za-z])epoch[\s:=#]{0,3}\[?\s{0,4}(\d{1,12})\s{0,2}(?:/|of)\s{0,2}(\d{1,12})", re.IGNORECASE
+)
 _STEP = re.compile(
     r"(?<![A-Za-z])(?:step|iter(?:ation)?|batch|round|update|trial)[\s:=#]{0,3}\[?\s{0,8}(\d{1,12})\s{0,2}(?:/|of)\s{0,8}(\d{1,12})",
     re.IGNORECASE,

@@ -4,9 +4,10 @@
 """
 
 from enum import StrEnum
-from typing import Literal
+from collections.abc import Callable
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 
 from services.core.lifecycle import Reason, Status, exit_code
 from services.core.needs import Needs
@@ -15,6 +16,14 @@ from services.core.rules import Effort, Terms
 from services.core.taxonomy import Failure, Owner
 
 MICRODOLLARS = 1_000_000
+
+
+def clipped(length: int) -> Callable[[object], object]:
+    """Text that a program chose is cut, not refused: one long name must not cost the rest of the batch."""
+    return lambda value: value[:length] if isinstance(value, str) else value
+
+
+Name = Annotated[str, BeforeValidator(clipped(200)), Field(min_length=1, max_length=200)]
 
 
 class Record(BaseModel):
@@ -90,6 +99,24 @@ class Diagnosis(Record):
     confidence: float = 1.0
 
 
+class Best(Record):
+    """The best value of a series so far, whose name says which way is better."""
+
+    name: Name
+    value: FiniteFloat
+    step: int | None = None
+    epoch: FiniteFloat | None = None
+
+
+class StepWarning(Record):
+    """What somebody should know of a step before its program ends. `kind` is one of `early_warnings`."""
+
+    step: str
+    attempt: str
+    kind: str
+    text: str
+
+
 class Attempt(Record):
     """One execution of a step. `stage` and `detail` say where it stands while it lives, since `progressed`.
 
@@ -135,6 +162,7 @@ class Attempt(Record):
     secrets: tuple[str, ...] = ()
     smoke: bool = False
     evaluates: bool = False
+    best: tuple[Best, ...] = ()
 
     _read_older = model_validator(mode="before")(with_resources)
 
@@ -148,11 +176,12 @@ class Attempt(Record):
 
 
 class Step(Record):
-    """A program the run executes, and every attempt at it so far."""
+    """A program the run executes, every attempt at it so far, and at most one warning of each kind."""
 
     name: str
     attempts: tuple[Attempt, ...]
     cancelling: bool = False
+    warnings: tuple[StepWarning, ...] = ()
 
     @property
     def last(self) -> Attempt:
@@ -247,7 +276,7 @@ class Window(Record):
 
 
 class RunState(Record):
-    """Where a run stands after event `seq`."""
+    """Where a run stands after event `seq`. `unheard`: the warnings that no answer to the agent has told yet."""
 
     version: int = 1
     run: str
@@ -276,6 +305,7 @@ class RunState(Record):
     plan: tuple[PlanItem, ...] = ()
     steps: dict[str, Step] = Field(default_factory=dict)
     wait: Wait | None = None
+    unheard: tuple[StepWarning, ...] = ()
     spend: Spend = Spend()
     model_call: PendingModelCall | None = None
     open_calls: tuple[OpenCall, ...] = ()

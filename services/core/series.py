@@ -34,7 +34,9 @@ _HEADING = re.compile(
 # torchtune heads its bars with epoch, step and loss.
 _TORCHTUNE = re.compile(r"^(\d{1,9})\|(\d{1,15})\|")
 # Several writers of one line: each begins with who it is, or with a record of its own.
-_GLUED = re.compile(r"(?<=[\w%)\]}])\s?(?=\[(?:rank|RANK|Rank|default)[ :]?\d{1,6}\]|\[\d{1,4},\d{1,4}\]<std)|(?<=\})\s?(?=\{['\"])")
+_GLUED = re.compile(
+    r"(?<=[\w%)\]}])\s?(?=\[(?:rank|RANK|Rank|default)[ :]?\d{1,6}\]|\[\d{1,4},\d{1,4}\]<std)|(?<=\})\s?(?=\{['\"])"
+)
 
 
 class SeriesParser:
