@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 
-from services.core.metric_names import direction, is_held_out
+from services.core.metric_names import direction, is_better, is_held_out
 from services.core.metric_places import Metric, series_name
 
 _MAX_SERIES = 64
@@ -22,14 +22,13 @@ class BestValues:
         for metric in metrics:
             if not math.isfinite(metric.value):
                 continue
-            way = direction(metric.name)
-            if way is None:
+            if direction(metric.name) is None:
                 continue
             name = series_name(metric)
             known = self._best.get(name)
             if known is None and len(self._best) >= _MAX_SERIES:
                 continue
-            if known is None or (metric.value < known.value if way == "lower" else metric.value > known.value):
+            if known is None or is_better(name, metric.value, known.value):
                 self._best[name] = metric
                 is_new = True
         return is_new

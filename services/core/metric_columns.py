@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from services.core.metric_names import is_measure, is_series
 from services.core.metric_pairs import NUMBER, number
-from services.core.metric_places import Place, place_of
+from services.core.metric_places import place_of
 from services.core.metric_styles import Reading, Value
 
 BARS = "│┃|║"
@@ -67,7 +67,7 @@ def header_in(text: str) -> Columns | None:
     if _HAS_NUMBER.search(text):
         return None
     for separator in ("|", ",", "\t", " "):
-        if separator == "|" and not _BAR.search(text) or separator in ",\t" and separator not in text:
+        if (separator == "|" and not _BAR.search(text)) or (separator in ",\t" and separator not in text):
             continue
         cells = cells_of(text, separator)
         if 2 <= len(cells) <= _MOST_COLUMNS and _names_columns(cells, separator):
@@ -132,11 +132,11 @@ def _names_columns(cells: Sequence[str], separator: str) -> bool:
     if separator == " ":
         # Prose has words in a row, too: a table begins with what it counts, or names little but measures.
         return (any(map(_is_place, cells[:2])) and measures > 0) or (
-            measures > 1 and (measures * 2 > len(cells) or len(cells) > 3 and set(cells).isdisjoint(_PROSE))
+            measures > 1 and (measures * 2 > len(cells) or (len(cells) > 3 and set(cells).isdisjoint(_PROSE)))
         )
     if separator == ",":
         return measures > 0 and places > 0 and not any(" " in cell for cell in cells)
-    return measures > 0 or places > 0 and len(cells) > 2
+    return measures > 0 or (places > 0 and len(cells) > 2)
 
 
 def _is_place(name: str) -> bool:

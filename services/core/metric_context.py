@@ -74,16 +74,14 @@ class Context:
         first = metrics[0]
         if first.step is not None or first.epoch is not None:
             self._step = None
-        changes: dict[str, float | int | None] = {}
-        if first.fold is None and self._fold is not None and not _sums_up(first.name):
-            changes["fold"] = self._fold
-        if first.step is None and self._step is not None and not _sums_up(first.name):
-            changes["step"] = self._step
-        if first.epoch is None and not _sums_up(first.name):
-            epoch = self.epoch(first.rank)
-            if epoch is not None:
-                changes["epoch"] = epoch
-        return [metric._replace(**changes) for metric in metrics] if changes else metrics
+        if _sums_up(first.name):
+            return metrics
+        step = self._step if first.step is None else first.step
+        epoch = self.epoch(first.rank) if first.epoch is None else first.epoch
+        fold = self._fold if first.fold is None else first.fold
+        if (step, epoch, fold) == (first.step, first.epoch, first.fold):
+            return metrics
+        return [metric._replace(step=step, epoch=epoch, fold=fold) for metric in metrics]
 
     def step_at(self, epoch: float) -> int | None:
         """The step that an epoch with its fraction is, where steps are coarser than the fraction was printed."""

@@ -45,9 +45,9 @@ class _Layout:
                 whole(float(line[fold[0] : fold[1]])) if fold else place.fold,
                 whole(float(line[trial[0] : trial[1]])) if trial else place.trial,
             )
-            if step and place.step is None or epoch and place.epoch is None or rank and place.rank is None:
+            if (step and place.step is None) or (epoch and place.epoch is None) or (rank and place.rank is None):
                 return None
-            if fold and place.fold is None or trial and place.trial is None:
+            if (fold and place.fold is None) or (trial and place.trial is None):
                 return None
         return Reading(
             place,

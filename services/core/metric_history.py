@@ -72,7 +72,7 @@ class History:
             is_up = lowest > start + max(gain / 2, _NOISES * self._noise)
         else:
             # It never came down. Where it began must be a level, then, and not a number that happens to be near zero.
-            is_level = 0 < min(self._first) and start < _SAME_ORDER * min(self._first)
+            is_level = min(self._first) > 0 and start < _SAME_ORDER * min(self._first)
             is_up = is_level and lowest > _TIMES * start + _NOISES * self._noise
         if not is_up:
             return ""

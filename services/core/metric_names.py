@@ -171,6 +171,12 @@ def direction(name: str) -> Direction | None:
     return "lower" if is_lower else "higher"
 
 
+def is_better(name: str, value: float, other: float) -> bool:
+    """Whether a value of this series is better than another one; never where the name does not say."""
+    way = direction(name)
+    return value < other if way == "lower" else way == "higher" and value > other
+
+
 def is_held_out(name: str) -> bool:
     """Whether the name says that the data were not those of the training."""
     return any(_SPLITS.get(word, "train") != "train" for word in words_of(name))

@@ -140,8 +140,15 @@ def _taken_out(text: str) -> tuple[str, Place]:
     if found is None:
         return text, Place()
     number = int(found[3].strip(" #"))
-    word = found[2].lower()
-    place = Place(**{("step" if word.startswith(("step", "iter")) else word): number})
+    match found[2].lower():
+        case "epoch":
+            place = Place(epoch=float(number))
+        case "fold":
+            place = Place(fold=number)
+        case "trial":
+            place = Place(trial=number)
+        case _:
+            place = Place(step=number)
     before = text[: found.start()]
     if found[1]:
         # Joined, it is part of the name and no place of its own.

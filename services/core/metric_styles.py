@@ -7,7 +7,7 @@ Add a style by adding a function to `STYLES`. No state: what takes several lines
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from services.core.metric_names import in_split, is_measure, is_series

@@ -3,8 +3,8 @@
 `RunState` is the fold of the run's event log (see `fold`), kept beside the log so that nobody replays from the start.
 """
 
-from enum import StrEnum
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator

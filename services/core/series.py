@@ -75,7 +75,8 @@ class SeriesParser:
             self._lines([bytes(self._kept), b"\n"])
             self._kept.clear()
         if self._bar_line is not None:
-            self._bar_line = self._moved(self._bar_line)
+            self._moved(self._bar_line)
+            self._bar_line = None
         self._commit()
         self._close_box()
         self._release()
@@ -86,7 +87,8 @@ class SeriesParser:
     def running(self) -> list[Metric]:
         """The metrics that bars show now, of which only the last state of each will count. Depends on the cut."""
         if self._bar_line is not None:
-            self._bar_line = self._moved(self._bar_line)
+            self._moved(self._bar_line)
+            self._bar_line = None
         found = []
         for drawn in self._bars.values():
             metrics = drawn.metrics() if drawn.bar.done else []
@@ -126,12 +128,14 @@ class SeriesParser:
                     continue
                 if reading is not None and parts[at + 1].endswith(b"\n"):
                     if bar_line is not None and self._context.is_changed_by(reading.place):
-                        bar_line = self._bar_line = self._moved(bar_line)
+                        self._moved(bar_line)
+                        bar_line = self._bar_line = None
                     self._context.told(reading)
                     self._tell(reading)
                     continue
             if bar_line is not None:
-                self._bar_line = self._moved(bar_line)
+                self._moved(bar_line)
+                self._bar_line = None
             self._line(line[:MAX_LINE_BYTES], not parts[at + 1].endswith(b"\n"))
             bar_line = self._bar_line
         self._recent.extend(parts[max(0, len(parts) - 1 - 2 * _RECENT_LINES) & ~1 : -1 : 2])
@@ -195,7 +199,7 @@ class SeriesParser:
         if self._table(text):
             return
         self._close_box()
-        if " = " in text and "Num" in text or "Total opt" in text:
+        if " = " in text:
             self._context.steps_told(text)
         if _HEADING.fullmatch(text):
             self._context.headed(read(text))

@@ -27,7 +27,7 @@ from services.core.redaction import Redactor
 from services.core.store import Draft, Talk
 from services.core.workspace import Workspace
 from services.worker import conversation as conv
-from services.worker.context.brief import brief
+from services.worker.context.brief import best_results, brief
 from services.worker.context.tokens import tokens_of
 from services.worker.context.view import Parts, View, budget_of, fit
 from services.worker.decisions import WindUp
@@ -126,7 +126,7 @@ class ModelTurn:
         system = files("services.worker.prompts").joinpath("system.md").read_text()
         choices = conv.choices_text(self.pools, state.tenant)
         opening = conv.opening(f"{system}\n{choices}" if choices else system, state, paths)
-        told = brief(state, talk, (), time.time()) if conv.has_replied(talk) else ""
+        told = brief(state, talk, best_results(state), time.time()) if conv.has_replied(talk) else ""
         window = self.model.window(state.model)
         budget = budget_of(window, self.max_tokens, state.window)
         view = fit(Parts(opening, talk, told, tokens_of(self._schemas())), state.window.cuts, budget)

@@ -1,4 +1,7 @@
-"""When a run is told where its attempt stands and what is wrong with it. Pure: the attempt on record and the world's state in, an event out."""
+"""When a run is told where its attempt stands and what is wrong with it. Pure.
+
+The attempt on record and the state of the world in, events out.
+"""
 
 from collections.abc import Sequence
 

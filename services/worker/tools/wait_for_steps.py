@@ -54,8 +54,8 @@ TOOL = Tool(
     name="wait_for_steps",
     description=(
         "Wait until steps are over and get, for each, the verdict, the platform's diagnosis where it has one, and a "
-        "digest of its log; costs nothing while it waits. With a short max_minutes it answers with the progress so far; a warning of "
-        "one that runs ends the wait, once for each kind."
+        "digest of its log; costs nothing while it waits. With a short max_minutes it answers with the progress so "
+        "far; a warning of one that runs ends the wait, once for each kind."
     ),
     parameters=WaitForSteps,
     run=_run,
