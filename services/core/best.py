@@ -1,4 +1,4 @@
-"""The best value of each series so far, whichever way its name says is better. Constant memory, standard library only."""
+"""The best value of each series so far, whichever way its name says is better. Constant memory."""
 
 import math
 from collections.abc import Iterable

@@ -4,6 +4,7 @@ Values and times in, warnings out; constant memory. Each kind is told once, with
 healthy program gives none.
 """
 
+import math
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
@@ -51,6 +52,7 @@ class Watch:
     def __init__(self, memory_limit_bytes: int | None = None) -> None:
         self._told: set[Kind] = set()
         self._series: dict[tuple[str, int | None], History] = {}
+        self._shown: dict[str, tuple[int | None, int]] = {}
         self._pace = _Pace()
         self._usage = _Usage(memory_limit_bytes)
 
@@ -61,6 +63,23 @@ class Watch:
             history = self._history(metric)
             if history is not None:
                 found += self._judged(metric, history)
+        return self._new(found)
+
+    def shown(self, metrics: Iterable[Metric]) -> list[EarlyWarning]:
+        """Take what bars show just now, which is a record once for each step."""
+        found = []
+        for metric in metrics:
+            name = series_name(metric)
+            if direction(name) != "lower" or (name not in self._shown and len(self._shown) >= _MAX_SERIES):
+                continue
+            step, bad = self._shown.get(name, (None, 0))
+            if metric.step == step:
+                continue
+            bad = 0 if math.isfinite(metric.value) else bad + 1
+            self._shown[name] = metric.step, bad
+            if bad == _BAD_RECORDS:
+                text = f"the bar showed {name[:80]} as {metric.value:g} {_BAD_RECORDS} times in a row{_at(metric)}"
+                found.append(EarlyWarning(Kind.NON_FINITE, text))
         return self._new(found)
 
     def moved(self, now: float) -> None:

@@ -28,7 +28,8 @@ _FASTPROGRESS = re.compile(
 _LEFT = re.compile(r"<\s?(?:(?P<days>\d{1,6}) days?, )?(?P<clock>\d{1,4}(?::\d\d){1,2})(?=[,\s\]]|$)")
 _RATE = re.compile(
     r"[\d:]{1,12}(?:<[^,]{0,30})?"
-    r"(?:,\s{0,2}(?:[\d.?]{1,15}[kMG]?\s?(?P<unit>[A-Za-z ]{1,30})/s|[\d.?]{1,15}\s?s/(?P<per>[A-Za-z ]{1,30})))?(?:,\s?|\s|$)"
+    r"(?:,\s{0,2}(?:[\d.?]{1,15}[kMG]?\s?(?P<unit>[A-Za-z ]{1,30})/s"
+    r"|[\d.?]{1,15}\s?s/(?P<per>[A-Za-z ]{1,30})))?(?:,\s?|\s|$)"
 )
 _PLAIN_COUNT = re.compile(rb"%\|[^|]{0,1000}\|\s?(\d{1,15})/(\d{1,15}) \[[^\[\]]{0,2000}\]$")
 _EPOCHS = re.compile(r"(?:\w{1,20} )?epochs?:?", re.IGNORECASE)

@@ -7,7 +7,9 @@ _WINDOW = 5
 _LEAST = 15
 # Beyond noise: so many times the usual change from one value to the next.
 _NOISES = 6.0
+# Of an epoch each; single steps say little, and warm up.
 _STUCK_RECORDS = 30
+_STUCK_STEPS = 500
 _STUCK_SHARE = 0.01
 _NOISE_MEMORY = 0.1
 _SAME_ORDER = 10.0
@@ -83,7 +85,7 @@ class History:
 
     def plateau(self) -> str:
         """What shows that it does not learn, '' if nothing does: hardly any change in many records since the first."""
-        if self.count != _STUCK_RECORDS:
+        if self.count != (_STUCK_RECORDS if self._step is None else _STUCK_STEPS):
             return ""
         start = sorted(self._first)[len(self._first) // 2]
         gain = start - self._best

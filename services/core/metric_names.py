@@ -4,6 +4,7 @@ Pure vocabulary. Names are split into words at case and punctuation: `valLoss`, 
 """
 
 import re
+from itertools import pairwise
 from typing import Literal
 
 Direction = Literal["lower", "higher"]
@@ -217,4 +218,4 @@ def _is_higher(word: str) -> bool:
 
 
 def _is_numbered(words: list[str]) -> bool:
-    return any(pair in _NUMBERED for pair in zip(words, words[1:], strict=False))
+    return any(pair in _NUMBERED for pair in pairwise(words))

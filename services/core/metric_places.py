@@ -48,7 +48,14 @@ class Place(NamedTuple):
 
     def over(self, other: "Place") -> "Place":
         """These coordinates, and of the other place those that are missing."""
-        return Place(*(mine if mine is not None else its for mine, its in zip(self, other, strict=True)))
+        return Place(
+            self.step if self.step is not None else other.step,
+            self.epoch if self.epoch is not None else other.epoch,
+            self.rank if self.rank is not None else other.rank,
+            self.split if self.split is not None else other.split,
+            self.fold if self.fold is not None else other.fold,
+            self.trial if self.trial is not None else other.trial,
+        )
 
     @property
     def is_known(self) -> bool:
@@ -61,7 +68,8 @@ _OF = r"(?:\s{0,4}(?:/|of)\s{0,8}\d{1,40})?"
 _GAP = r"[\s:=#-]{0,12}[\[(]?\s{0,8}"
 _NOT_STEP = r"(?![\d.]*%|\.?\d|\s?(?:ms|us|s|sec|it/s)\b|:\d)"
 _EPOCH = re.compile(
-    rf"(?<![A-Za-z_])(?<!s/)(?:(?P<split>{SPLIT_WORD})[ _])?epochs?(?:_num)?(?:\s?\((?P<in>train|val|test)\))?(?<!epochs)"
+    rf"(?<![A-Za-z_])(?<!s/)(?:(?P<split>{SPLIT_WORD})[ _])?epochs?(?:_num)?"
+    rf"(?:\s?\((?P<in>train|val|test)\))?(?<!epochs)"
     rf"[\s:=#_-]{{0,40}}[\[(]?\s{{0,8}}(?P<number>\d{{1,40}}(?:\.\d{{1,40}})?)(?!\d|\s?m?s\b){_OF}\s{{0,4}}[\])]?"
     rf"(?:\s?:\s{{1,8}}(?P<step>\d{{1,40}})\s{{0,4}}/\s{{0,4}}\d{{1,40}}(?!\S))?",
     re.IGNORECASE,
@@ -72,7 +80,8 @@ _STEP_WORDS = (
     *("num_timesteps", "iters", "update", "up", "batch", "round", "episode", "it"),
 )
 _STEP = re.compile(
-    r"(?<![A-Za-z_])(?P<word>global[_ ]step|steps?(?=[:=])|step|iteration|iters?(?=[:=])|iter|num_updates|(?:total_|num_)?timesteps?|update|batch|round"
+    r"(?<![A-Za-z_])(?P<word>global[_ ]step|steps?(?=[:=])|step|iteration|iters?(?=[:=])|iter"
+    r"|num_updates|(?:total_|num_)?timesteps?|update|batch|round"
     rf"|episode|up(?=\.)|it(?=\s?[:=#\[]))(?:\s?\((?:train|val|test)\))?\.?{_GAP}{_COUNT}{_OF}{_NOT_STEP}\s{{0,4}}[\])]?",
     re.IGNORECASE,
 )
@@ -94,7 +103,8 @@ _SPLIT = re.compile(rf"^\W{{0,4}}({SPLIT_WORD})\b(?![=/])|\|\s?({SPLIT_WORD})\s?
 _VALIDATED = re.compile(r"(?:val|valid|validation|test|eval|dev)[\W_]", re.IGNORECASE)
 # `Accuracy for fold 1: 93.11`: the place stands inside the name.
 _INSIDE = re.compile(
-    r"(?<=[a-z@] )(?:(for|of)|at|after|in|on)(?: end of)? (epoch|step|iteration|iter|fold|trial)( #?\d{1,40})(?=\s?[:=|])",
+    r"(?<=[a-z@] )(?:(for|of)|at|after|in|on)(?: end of)? (epoch|step|iteration|iter|fold|trial)"
+    r"( #?\d{1,40})(?=\s?[:=|])",
     re.IGNORECASE,
 )
 

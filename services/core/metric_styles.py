@@ -154,7 +154,8 @@ STYLES: tuple[Style, ...] = (read_trial, read_coco, read_json, read_dict, read_p
 def reading_of(pairs: Iterable[Pair], place: Place, *, own_names: bool = False, is_placed: bool = False) -> Reading:
     """Pairs at a place. Without coordinates only those named as measures; settings are no series at all.
 
-    `is_placed` says that there are coordinates elsewhere, `own_names` keeps the names as they are: a program that writes a record of names chose them.
+    `is_placed` says that there are coordinates elsewhere. `own_names` keeps the names as they are: a program that
+    writes a record of names chose them.
     """
     found = []
     for name, value, unit in pairs:

@@ -13,7 +13,8 @@ _STEP = re.compile(
     re.IGNORECASE,
 )
 _ETA = re.compile(
-    r"(?<![A-Za-z])(?:eta|remaining|time left)[\s:=]{1,3}(?:(?P<days>\d{1,5}) days?, )?(?:(?P<clock>\d{1,4}(?::\d\d){1,2})|(?P<number>\d{1,9}(?:\.\d{1,3})?)\s?(?P<unit>s|m|min|h)\b)",
+    r"(?<![A-Za-z])(?:eta|remaining|time left)[\s:=]{1,3}(?:(?P<days>\d{1,5}) days?, )?"
+    r"(?:(?P<clock>\d{1,4}(?::\d\d){1,2})|(?P<number>\d{1,9}(?:\.\d{1,3})?)\s?(?P<unit>s|m|min|h)\b)",
     re.IGNORECASE,
 )
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3_600.0}

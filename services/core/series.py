@@ -74,9 +74,7 @@ class SeriesParser:
         if self._kept:
             self._lines([bytes(self._kept), b"\n"])
             self._kept.clear()
-        if self._bar_line is not None:
-            self._moved(self._bar_line)
-            self._bar_line = None
+        self._moved()
         self._commit()
         self._close_box()
         self._release()
@@ -86,9 +84,7 @@ class SeriesParser:
 
     def running(self) -> list[Metric]:
         """The metrics that bars show now, of which only the last state of each will count. Depends on the cut."""
-        if self._bar_line is not None:
-            self._moved(self._bar_line)
-            self._bar_line = None
+        self._moved()
         found = []
         for drawn in self._bars.values():
             metrics = drawn.metrics() if drawn.bar.done else []
@@ -113,42 +109,38 @@ class SeriesParser:
 
     def _lines(self, parts: list[bytes]) -> None:
         """Read lines, each followed by what ended it."""
-        filled, bar_line = self._forms.filled, self._bar_line
         for at in range(0, len(parts) - 1, 2):
-            line = parts[at]
+            line, is_rewritten = parts[at], not parts[at + 1].endswith(b"\n")
             if not line:
-                if self._rewritten and parts[at + 1].endswith(b"\n"):
+                if self._rewritten and not is_rewritten:
                     self._commit()
-                continue
-            if bar_line is not None and bar_line.moves_to(line):
-                continue
-            if self._is_plain():
-                reading = filled(line)
-                if reading is NOTHING and parts[at + 1].endswith(b"\n"):
-                    continue
-                if reading is not None and parts[at + 1].endswith(b"\n"):
-                    if bar_line is not None and self._context.is_changed_by(reading.place):
-                        self._moved(bar_line)
-                        bar_line = self._bar_line = None
-                    self._context.told(reading)
-                    self._tell(reading)
-                    continue
-            if bar_line is not None:
-                self._moved(bar_line)
-                self._bar_line = None
-            self._line(line[:MAX_LINE_BYTES], not parts[at + 1].endswith(b"\n"))
-            bar_line = self._bar_line
+            elif (self._bar_line is None or not self._bar_line.moves_to(line)) and (
+                is_rewritten or not self._filled(line)
+            ):
+                self._moved()
+                self._line(line[:MAX_LINE_BYTES], is_rewritten)
         self._recent.extend(parts[max(0, len(parts) - 1 - 2 * _RECENT_LINES) & ~1 : -1 : 2])
 
-    def _moved(self, bar_line: BarLine) -> None:
-        """Take the last state of a bar that has gone on, before anything else is read."""
-        if bar_line.line:
-            bar = bar_in(clean(bar_line.line.decode(errors="replace")))
-            if bar is not None:
-                self._drawn(bar)
+    def _filled(self, line: bytes) -> bool:
+        """Whether the line is of a form that is known, and stands in no table and no bar; what it tells is taken."""
+        if self._rewritten or self._held or self._columns or self._box or self._is_erased:
+            return False
+        reading = self._forms.filled(line)
+        if reading is None:
+            return False
+        if reading is not NOTHING:
+            if self._bar_line is not None and self._context.is_changed_by(reading.place):
+                self._moved()
+            self._context.told(reading)
+            self._tell(reading)
+        return True
 
-    def _is_plain(self) -> bool:
-        return not (self._rewritten or self._held or self._columns or self._box or self._is_erased)
+    def _moved(self) -> None:
+        """Take the last state of a bar that has gone on, before anything else is read."""
+        line, self._bar_line = self._bar_line.line if self._bar_line else b"", None
+        bar = bar_in(clean(line.decode(errors="replace"))) if line else None
+        if bar is not None:
+            self._drawn(bar)
 
     def _line(self, line: bytes, is_rewritten: bool) -> None:
         text = clean(line.decode(errors="replace")).replace("\n", " ")

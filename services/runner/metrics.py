@@ -63,7 +63,7 @@ class MetricReader:
 
     def warnings(self, now: float, samples: Iterable[Sample] = ()) -> list[Warned]:
         """What somebody should know now, each once. `samples` are those taken since the last call."""
-        found = [*self._warnings, *self._watch.tick(now)]
+        found = [*self._warnings, *self._watch.shown(self._parser.running()), *self._watch.tick(now)]
         self._warnings = []
         for sample in samples:
             found += self._watch.sample(sample)
