@@ -16,7 +16,10 @@ WRAPPED = (
     r"(?:(?:torch\.)?(?:tensor|array|Array|DeviceArray|tf\.Tensor|np\.float\d\d|float)\()?\[{0,2}\s?"
     rf"(?P<number>{NUMBER})"
 )
-_UNIT = r"(?:ns|us|µs|ms|s|secs?|seconds?|mins?|minutes?|h|hours?|days?|[kKMGT]i?B|[KMGT]|B|bytes|[\w.]{1,12}/s(?:ec)?|ms/\w{1,8})"
+_UNIT = (
+    r"(?:ns|us|µs|ms|s|secs?|seconds?|mins?|minutes?|h|hours?|days?"
+    r"|[kKMGT]i?B|[KMGT]|B|bytes|[\w.]{1,12}/s(?:ec)?|ms/\w{1,8})"
+)
 # Not a value: part of a longer word or number, a date, a time, an amount with a unit.
 _END = rf"(?![\w:]|\.\d|-\d|,\d\d\d(?!\d)|/[\ds]|\s?{_UNIT}(?![\w%(=:]))"
 _PERCENT = r"(?P<unit>\s?%(?!\|))?"

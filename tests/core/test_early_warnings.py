@@ -100,7 +100,9 @@ def test_no_progress_is_measured_by_the_programs_own_pace() -> None:
 
 def gpu(time: float, percent: float, gibibytes: float = 10) -> Sample:
     used = int(gibibytes * (1 << 30))
-    return Sample(time=time, gpu=(GpuSample(index=0, used_percent=percent, memory_bytes=used, memory_total_bytes=80 << 30),))
+    return Sample(
+        time=time, gpu=(GpuSample(index=0, used_percent=percent, memory_bytes=used, memory_total_bytes=80 << 30),)
+    )
 
 
 def test_a_gpu_that_was_busy_and_is_not_any_more_is_told_once() -> None:
