@@ -33,7 +33,8 @@ from services.core.documented_events import (
 )
 from services.core.lifecycle import Reason, Status
 from services.core.needs import Needs
-from services.core.records import Best, Diagnosis, FileRef, Limits, PlanItem, Stage, Wait
+from services.core.notes import Best
+from services.core.records import Diagnosis, FileRef, Limits, PlanItem, Stage, Wait
 from services.core.resources import Resources, with_resources
 from services.core.rules import Effort, Terms
 

@@ -10,6 +10,7 @@ from functools import reduce
 
 from services.core import events as ev
 from services.core.lifecycle import Status, check_move
+from services.core.notes import StepWarning
 from services.core.records import (
     MICRODOLLARS,
     Attempt,
@@ -18,7 +19,6 @@ from services.core.records import (
     RunState,
     Spend,
     Step,
-    StepWarning,
     Window,
 )
 

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, FiniteFloat
 
-from services.core.records import Best, FileRef, Name, Record, clipped
+from services.core.notes import Best, Name, clipped
+from services.core.records import FileRef, Record
 
 MAX_BATCH = 5_000
 MAX_OUTPUTS = 10_000

@@ -3,27 +3,19 @@
 `RunState` is the fold of the run's event log (see `fold`), kept beside the log so that nobody replays from the start.
 """
 
-from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.core.lifecycle import Reason, Status, exit_code
 from services.core.needs import Needs
+from services.core.notes import Best, StepWarning
 from services.core.resources import Resources, with_resources
 from services.core.rules import Effort, Terms
 from services.core.taxonomy import Failure, Owner
 
 MICRODOLLARS = 1_000_000
-
-
-def clipped(length: int) -> Callable[[object], object]:
-    """Text that a program chose is cut, not refused: one long name must not cost the rest of the batch."""
-    return lambda value: value[:length] if isinstance(value, str) else value
-
-
-Name = Annotated[str, BeforeValidator(clipped(200)), Field(min_length=1, max_length=200)]
 
 
 class Record(BaseModel):
@@ -97,24 +89,6 @@ class Diagnosis(Record):
     is_retriable: bool = False
     wait_seconds: float | None = None
     confidence: float = 1.0
-
-
-class Best(Record):
-    """The best value of a series so far, whose name says which way is better."""
-
-    name: Name
-    value: FiniteFloat
-    step: int | None = None
-    epoch: FiniteFloat | None = None
-
-
-class StepWarning(Record):
-    """What somebody should know of a step before its program ends. `kind` is one of `early_warnings`."""
-
-    step: str
-    attempt: str
-    kind: str
-    text: str
 
 
 class Attempt(Record):

@@ -7,15 +7,15 @@ a form that was seen before are filled in by position, without looking at what t
 
 import re
 from collections import deque
-from typing import NamedTuple
 
 from services.core.loglines import MAX_LINE_BYTES, clean
 from services.core.metric_bars import Bar, BarLine, bar_in, bar_line_of
 from services.core.metric_columns import BARS, Box, Columns, cells_of, header_in, is_rule
 from services.core.metric_context import Context
+from services.core.metric_drawn import Drawn, is_evaluation
 from services.core.metric_forms import Forms
 from services.core.metric_places import Metric
-from services.core.metric_styles import NOTHING, Reading, read, read_shown
+from services.core.metric_styles import NOTHING, Reading, read
 from services.core.progress import Progress, progress
 
 __all__ = ["Metric", "Progress", "SeriesParser", "progress"]
@@ -31,8 +31,6 @@ _HEADING = re.compile(
     r"(?:(?:step|iter(?:ation)?|batch|update|round|episode|epoch|fold|trial)s?\b[\W\d]{1,40}(?:of[\W\d]{1,20})?){1,4}",
     re.IGNORECASE,
 )
-# torchtune heads its bars with epoch, step and loss.
-_TORCHTUNE = re.compile(r"^(\d{1,9})\|(\d{1,15})\|")
 # Several writers of one line: each begins with who it is, or with a record of its own.
 _GLUED = re.compile(
     r"(?<=[\w%)\]}])\s?(?=\[(?:rank|RANK|Rank|default)[ :]?\d{1,6}\]|\[\d{1,4},\d{1,4}\]<std)|(?<=\})\s?(?=\{['\"])"
@@ -46,7 +44,7 @@ class SeriesParser:
         self._kept = bytearray()
         self._forms = Forms(read)
         self._context = Context()
-        self._bars: dict[str, _Drawn] = {}
+        self._bars: dict[str, Drawn] = {}
         self._bar_line: BarLine | None = None
         self._columns: Columns | None = None
         self._others = 0
@@ -265,12 +263,12 @@ class SeriesParser:
         self._bars[bar.family] = (
             known._replace(bar=bar)
             if known
-            else _Drawn(bar, self._context.epoch(), self._columns, _is_evaluation(bar, before, self._context.epoch()))
+            else Drawn(bar, self._context.epoch(), self._columns, is_evaluation(bar, before, self._context.epoch()))
         )
         if len(self._bars) > _MAX_BARS:
             self._end(next(iter(self._bars)))
 
-    def _begun(self, bar: Bar, before: "_Drawn | None") -> None:
+    def _begun(self, bar: Bar, before: Drawn | None) -> None:
         """A new bar: what it is headed with is the heading of what is printed beside it."""
         if before is not None:
             self._end(bar.family)
@@ -287,40 +285,6 @@ class SeriesParser:
             metrics = drawn.metrics()
             self._context.remember(metrics)
             self._out += metrics
-
-
-class _Drawn(NamedTuple):
-    """A bar that can be seen, with the epoch and the table it stands in."""
-
-    bar: Bar
-    epoch: float | None
-    columns: Columns | None
-    is_evaluation: bool
-
-    def metrics(self) -> list[Metric]:
-        """What stands beside the bar, at the epoch of its head or of the heading above it."""
-        bar = self.bar
-        row = self.columns.row(bar.head) if self.columns and bar.head else None
-        if row is not None:
-            return row.metrics()
-        head, rest = read(_TORCHTUNE.sub(r"epoch \1 step \2 | ", bar.head)), read_shown(bar.rest)
-        metrics = Reading(head.place.over(rest.place), head.values + rest.values).metrics()
-        if self.is_evaluation:
-            return [metric._replace(split="eval") for metric in metrics]
-        if bar.of_epochs:
-            return [metric._replace(epoch=bar.done) for metric in metrics]
-        if not metrics or metrics[0].epoch is not None or metrics[0].step is not None:
-            return metrics
-        if self.epoch is None:
-            return [metric._replace(step=int(bar.done)) for metric in metrics]
-        return [metric._replace(epoch=self.epoch) for metric in metrics]
-
-
-def _is_evaluation(bar: Bar, before: _Drawn | None, epoch: float | None) -> bool:
-    """Whether a bar of Keras, which does not say so, is one of an evaluation: no heading stands above it."""
-    if bar.family != "keras" or before is None or epoch is None or before.epoch != epoch:
-        return False
-    return before.bar.total is None or before.bar.done >= before.bar.total
 
 
 def _template(text: str) -> str:

@@ -9,8 +9,8 @@ from services.core import series
 from services.core.best import BestValues
 from services.core.early_warnings import EarlyWarning, Watch
 from services.core.metric_places import series_name
+from services.core.notes import Best
 from services.core.observations import Metric, Progress, Sample, Warned
-from services.core.records import Best
 
 _LEAST_ETA_SECONDS = 5.0
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from services.core.durations import seconds_text
 from services.core.loglines import clean
 from services.core.metric_names import is_better
-from services.core.records import MICRODOLLARS, Attempt, Best, RunState, Step
+from services.core.notes import Best
+from services.core.records import MICRODOLLARS, Attempt, RunState, Step
 from services.core.sandboxes import SANDBOX
 from services.core.store import Talk
 from services.worker.conversation import SAID

@@ -17,8 +17,9 @@ from services.core.diagnosis.remedies import REMEDIES
 from services.core.digest import Verdict, clean, fence, page
 from services.core.keys import rank_id
 from services.core.log_scan import scan
+from services.core.notes import StepWarning
 from services.core.observations import Metric
-from services.core.records import Attempt, Diagnosis, Stage, Step, StepWarning
+from services.core.records import Attempt, Diagnosis, Stage, Step
 from services.core.standing import stage_text
 from services.core.taxonomy import Failure
 from services.worker.tools.tool import Call
