@@ -13,6 +13,11 @@ def is_satisfied(wait: Wait, state: RunState) -> bool:
     return any(over) if wait.mode == "any" else all(over)
 
 
+def is_warned_of(wait: Wait, state: RunState) -> bool:
+    """True while a warning of one of the steps a run waits for has not been told to its agent."""
+    return wait.kind == "steps" and any(warning.step in wait.steps for warning in state.unheard)
+
+
 def is_waited_for(state: RunState, step: str) -> bool:
     """Whether the run is parked until something becomes of this step."""
     return state.wait is not None and state.wait.kind == "steps" and step in state.wait.steps

@@ -19,7 +19,7 @@ from services.core.lifecycle import Reason, Status, exit_code
 from services.core.records import FileRef, OpenCall, RunState, Wait
 from services.core.redaction import Redactor
 from services.core.store import Draft, Talk
-from services.core.waiting import is_satisfied
+from services.core.waiting import is_satisfied, is_warned_of
 from services.core.workspace import Change
 from services.worker import conversation as conv
 from services.worker.session import Session
@@ -260,7 +260,12 @@ def last_events(
 
 def _parked(state: RunState, talk: Sequence[Talk], wait: Wait) -> Draft | None:
     """The move to waiting, unless what the run would wait for, or a message, has come meanwhile."""
-    if state.status is not Status.RUNNING or is_satisfied(wait, state) or conv.has_said(talk, state.turn):
+    if (
+        state.status is not Status.RUNNING
+        or is_satisfied(wait, state)
+        or conv.has_said(talk, state.turn)
+        or is_warned_of(wait, state)
+    ):
         return None
     move = ev.StatusChanged(
         source=state.status,

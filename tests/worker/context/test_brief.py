@@ -1,8 +1,9 @@
 """Where a run stands, as its agent is told each turn: never more than a page, and true whatever was forgotten."""
 
+from services.core.notes import Best
 from services.core.records import Diagnosis, FileRef, Limits, PlanItem, Step
 from services.core.taxonomy import Failure
-from services.worker.context.brief import HEAD, brief
+from services.worker.context.brief import HEAD, best_results, brief
 from tests.worker.states import CREATED, attempt, said, spend_of, state_of, step_of, steps_of
 
 NOW = CREATED + 60 * 60
@@ -73,3 +74,11 @@ def test_results_and_a_persons_last_word_are_told() -> None:
 
     assert "Best results so far:\n- accuracy 0.97 (train, epoch 3)\n" in text
     assert "A person last said (turn 7): Use seed 3. " in text and text.endswith("…")
+
+
+def test_the_best_of_all_attempts_is_told_for_each_step() -> None:
+    first = attempt(1, "failed", best=(Best(name="val_loss", value=0.5, epoch=3), Best(name="val_acc", value=0.8)))
+    second = attempt(2, "succeeded", best=(Best(name="val_loss", value=0.6, epoch=1), Best(name="val_acc", value=0.9)))
+    state = state_of(steps=steps_of(Step(name="train", attempts=(first, second)), step_of("running", name="other")))
+
+    assert best_results(state) == ["train: val_loss 0.5 (attempt 1 epoch 3), val_acc 0.9 (attempt 2)"]
