@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import api, cli, cluster, context, digest, engine, fleet, logs, parked, store
+from benchmarks import api, cli, cluster, context, digest, engine, fleet, logs, metrics, parked, store
 from benchmarks.figures import Figure, machine, table, write
 from benchmarks.simulated import scenario
 
@@ -17,6 +17,7 @@ BENCHMARKS = {
     "parked": parked.measure,
     "logs": logs.measure,
     "digest": digest.measure,
+    "metrics": metrics.measure,
     "fleet": fleet.measure,
 }
 ON_A_CLUSTER = {"cluster": cluster.measure, "simulated": scenario.measure}

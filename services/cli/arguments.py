@@ -36,6 +36,7 @@ def parser() -> ArgumentParser:
         _events,
         _logs,
         _diagnose,
+        _metrics,
         _message,
         _cancel,
         _artifacts,
@@ -181,6 +182,12 @@ def _diagnose(commands: _Commands) -> None:
     command.add_argument("--exit-code", type=int, metavar="N", help="how it ended, as a shell says it")
     command.add_argument("--reason", default="", help="what the platform calls its end: OOMKilled, DeadlineExceeded, …")
     command.add_argument("--pod", metavar="FILE", help="its pod, as `kubectl get pod -o json` prints it")
+    _json(command)
+
+
+def _metrics(commands: _Commands) -> None:
+    command = commands.add_parser("metrics", help="list the series in what a program wrote (needs no server)")
+    command.add_argument("--log", metavar="FILE", required=True, help="what the program wrote; - reads it from stdin")
     _json(command)
 
 

@@ -11,7 +11,14 @@ from services.core.keys import step_of_attempt
 _MOST_METRICS = 5
 _MARKS = {"succeeded": "✔", "cancelled": "◼"}
 
-StepEvent = ev.StepSubmitted | ev.AttemptStarted | ev.AttemptProgressed | ev.AttemptFinished | ev.StepCancelRequested
+StepEvent = (
+    ev.StepSubmitted
+    | ev.AttemptStarted
+    | ev.AttemptProgressed
+    | ev.AttemptWarned
+    | ev.AttemptFinished
+    | ev.StepCancelRequested
+)
 
 
 def event_lines(data: StepEvent, look: Look) -> Iterator[str]:
@@ -39,6 +46,9 @@ def _event_line(data: StepEvent, look: Look) -> str:
             return look.paint(f"◆ step {data.step}, attempt {_number_of(data.attempt)} runs", Tone.STEP)
         case ev.AttemptProgressed():
             return look.paint(_stage(data, look), Tone.QUIET)
+        case ev.AttemptWarned():
+            title = f"! step {data.step}, attempt {_number_of(data.attempt)} {data.kind}: "
+            return look.paint(title + one_line(data.text, max(20, look.width - len(title))), Tone.ATTENTION)
         case ev.AttemptFinished():
             return look.paint(_verdict(data), tone_of(data.outcome))
         case ev.StepCancelRequested():

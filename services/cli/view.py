@@ -111,6 +111,7 @@ class View:
                 ev.StepSubmitted()
                 | ev.AttemptStarted()
                 | ev.AttemptProgressed()
+                | ev.AttemptWarned()
                 | ev.AttemptFinished()
                 | ev.StepCancelRequested()
             ):

@@ -55,6 +55,7 @@ class AttemptRecord(Record):
     progress: Progress | None = None
     metrics_count: int = 0
     metrics_dropped: int = 0
+    warnings_count: int = 0
     finish: FinishReport | None = None
     log_complete: bool = False
     checkpoint: str = ""

@@ -33,6 +33,7 @@ from services.core.documented_events import (
 )
 from services.core.lifecycle import Reason, Status
 from services.core.needs import Needs
+from services.core.notes import Best
 from services.core.records import Diagnosis, FileRef, Limits, PlanItem, Stage, Wait
 from services.core.research import Parent
 from services.core.resources import Resources, with_resources
@@ -262,6 +263,19 @@ class AttemptProgressed(EventData):
     detail: str = ""
 
 
+class AttemptWarned(EventData):
+    """Something is wrong with a program that runs: what was seen, and what is usual. Once for each step and `kind`.
+
+    A run that waits for the step goes on, so that its agent may act.
+    """
+
+    event_type: ClassVar[str] = "attempt_warned"
+    step: str
+    attempt: str
+    kind: str
+    text: str
+
+
 class AttemptFinished(EventData):
     """An attempt is over and its record closed. On several nodes, `rank` is the one whose end it is."""
 
@@ -281,6 +295,7 @@ class AttemptFinished(EventData):
     peak_rss_bytes: int | None = None
     outputs: list[FileRef] = Field(default_factory=list)
     checkpoint: str = ""
+    best: list[Best] = Field(default_factory=list)
 
 
 class StepCancelRequested(EventData):

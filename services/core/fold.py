@@ -10,12 +10,16 @@ from functools import reduce
 
 from services.core import events as ev
 from services.core.lifecycle import Status, check_move
+from services.core.notes import StepWarning
 from services.core.records import MICRODOLLARS, Attempt, OpenCall, PendingModelCall, RunState, Spend, Step
 from services.core.research import Research
 from services.core.window import Window
 
 CONTEXT = "context"
 """The failure of a model call whose prompt was too long for the model."""
+
+WAITING_TOOL = "wait_for_steps"
+"""The tool whose answer tells the agent of the warnings that came meanwhile."""
 
 # A provider that counts otherwise than so does not count the prompt.
 _LEAST_RATIO, _MOST_RATIO = 0.3, 3.0
@@ -76,6 +80,7 @@ def _changes(state: RunState, data: ev.EventData, time: float) -> dict[str, obje
             ev.StepSubmitted()
             | ev.AttemptStarted()
             | ev.AttemptProgressed()
+            | ev.AttemptWarned()
             | ev.AttemptFinished()
             | ev.StepCancelRequested()
         ):
@@ -124,7 +129,8 @@ def _tool_calls(state: RunState, data: ev.ToolCall | ev.ToolStateChange | ev.Too
             left = tuple(call for call in state.open_calls if call.tool_call_id != data.tool_call_id)
             # A tool that parked the run finds its wait again until it has answered.
             answered = state.wait is not None and state.wait.tool_call_id == data.tool_call_id
-            return {"open_calls": left, "wait": None if answered else state.wait}
+            heard: dict[str, object] = {"unheard": ()} if data.tool == WAITING_TOOL else {}
+            return {"open_calls": left, "wait": None if answered else state.wait, **heard}
         case _:
             return {}
 
@@ -222,7 +228,14 @@ def _with_tokens(spend: Spend, data: ev.LlmCall | ev.ResearchFinished) -> Spend:
     )
 
 
-_StepEvent = ev.StepSubmitted | ev.AttemptStarted | ev.AttemptProgressed | ev.AttemptFinished | ev.StepCancelRequested
+_StepEvent = (
+    ev.StepSubmitted
+    | ev.AttemptStarted
+    | ev.AttemptProgressed
+    | ev.AttemptWarned
+    | ev.AttemptFinished
+    | ev.StepCancelRequested
+)
 
 
 def _steps(state: RunState, data: _StepEvent, time: float) -> dict[str, object]:
@@ -230,7 +243,8 @@ def _steps(state: RunState, data: _StepEvent, time: float) -> dict[str, object]:
         case ev.StepSubmitted():
             attempt = _submitted(data, time)
             before = state.steps[data.step].attempts if data.step in state.steps else ()
-            step = Step(name=data.step, attempts=(*before, attempt))
+            warnings = state.steps[data.step].warnings if data.step in state.steps else ()
+            step = Step(name=data.step, attempts=(*before, attempt), warnings=warnings)
             spend = _hold(state.spend, data.attempt, data.reserved_microdollars)
             return {"steps": {**state.steps, data.step: step}, "spend": spend}
         case ev.AttemptStarted():
@@ -238,6 +252,8 @@ def _steps(state: RunState, data: _StepEvent, time: float) -> dict[str, object]:
         case ev.AttemptProgressed():
             progress = {"stage": data.stage, "detail": data.detail, "progressed": time}
             return _with_attempt(state, data.step, data.attempt, **progress)
+        case ev.AttemptWarned():
+            return _warned(state, data)
         case ev.AttemptFinished():
             changes = _with_attempt(
                 state,
@@ -259,11 +275,19 @@ def _steps(state: RunState, data: _StepEvent, time: float) -> dict[str, object]:
                 peak_rss_bytes=data.peak_rss_bytes,
                 outputs=tuple(data.outputs),
                 checkpoint=data.checkpoint,
+                best=tuple(data.best),
             )
             return {**changes, "spend": _settle(state.spend, data.attempt, data.cost_usd)}
         case ev.StepCancelRequested():
             step = state.steps[data.step].model_copy(update={"cancelling": True})
             return {"steps": {**state.steps, data.step: step}}
+
+
+def _warned(state: RunState, data: ev.AttemptWarned) -> dict[str, object]:
+    warning = StepWarning(step=data.step, attempt=data.attempt, kind=data.kind, text=data.text)
+    step = state.steps[data.step]
+    step = step.model_copy(update={"warnings": (*step.warnings, warning)})
+    return {"steps": {**state.steps, data.step: step}, "unheard": (*state.unheard, warning)}
 
 
 def _submitted(data: ev.StepSubmitted, time: float) -> Attempt:

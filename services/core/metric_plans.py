@@ -10,17 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-from services.core.metric_styles import Metric, finite, whole
+from services.core.metric_places import Place, finite, whole
+from services.core.metric_styles import Reading, Value
 
 _NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?)")
 _FIRST_MARK = 100
 _MAX_MARKS = 800
 _MAX_PLANS = 2_000
-_MAX_FORM = 1_000
+_MAX_FORM = 2_000
 
 T = TypeVar("T", int, float)
 
-Read = Callable[[str], list[Metric]]
+Read = Callable[[str], Reading]
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,15 @@ class Mark:
 
 
 class Plan(NamedTuple):
-    """The metrics of a form; all have the same coordinates. What is no mark is the same on every line of the form."""
+    """What lines of a form tell. What is no mark is the same on every line of the form."""
 
-    series: tuple[tuple[str, Mark | float], ...]
+    series: tuple[tuple[str, Mark | float, str | None], ...]
     step: Mark | int | None
     epoch: Mark | float | None
     rank: Mark | int | None
     split: str | None
+    fold: Mark | int | None
+    trial: Mark | int | None
 
 
 class Plans:
@@ -48,19 +51,25 @@ class Plans:
         self._plans: dict[str, Plan | None] = {}
         self._once: set[str] = set()
 
-    def metrics(self, text: str) -> list[Metric]:
-        """The metrics in a clean line."""
-        form = _NUMBER.sub("\0", text) if len(text) <= _MAX_FORM else text
+    def read(self, text: str) -> Reading:
+        """What a clean line tells."""
+        if len(text) > _MAX_FORM:
+            return self._read(text)
+        form = _NUMBER.sub("\0", text)
         if form in self._plans:
             plan = self._plans[form]
-            filled = _fill(plan, _NUMBER.findall(text)) if plan else None
+            filled = fill(plan, _NUMBER.findall(text)) if plan else None
             return self._read(text) if filled is None else filled
         found = self._read(text)
-        if len(self._plans) < _MAX_PLANS and len(text) <= _MAX_FORM:
+        if len(self._plans) < _MAX_PLANS:
             self._remember(form, text, found)
         return found
 
-    def _remember(self, form: str, text: str, found: list[Metric]) -> None:
+    def plan(self, text: str) -> Plan | None:
+        """The plan that a clean line's form has by now, if it has one."""
+        return self._plans.get(_NUMBER.sub("\0", text)) if len(text) <= _MAX_FORM else None
+
+    def _remember(self, form: str, text: str, found: Reading) -> None:
         """Keep a plan for a form that is seen a second time."""
         if form not in self._once:
             if len(self._once) >= _MAX_PLANS:
@@ -68,13 +77,13 @@ class Plans:
             self._once.add(form)
             return
         self._once.discard(form)
-        plan = self._plan(text)
-        filled = _fill(plan, _NUMBER.findall(text)) if plan else None
+        plan = self._planned(text)
+        filled = fill(plan, _NUMBER.findall(text)) if plan else None
         # A form whose numbers are part of names, or that a style reads by its numbers after all, shows here. NaN is
         # compared by how it is written.
         self._plans[form] = plan if filled is not None and repr(filled) == repr(found) else None
 
-    def _plan(self, text: str) -> Plan | None:
+    def _planned(self, text: str) -> Plan | None:
         count = 0
 
         def mark(number: re.Match[str]) -> str:
@@ -83,20 +92,23 @@ class Plans:
             sign = number[0][0] if number[0][0] in "+-" else ""
             return f"{sign}{_FIRST_MARK + count - 1}" + ("" if number[0].lstrip("+-").isdigit() else ".5")
 
-        found = self._read(_NUMBER.sub(mark, text))
-        if count > _MAX_MARKS or any(metric[2:] != found[0][2:] for metric in found):
+        place, values = self._read(_NUMBER.sub(mark, text))
+        if count > _MAX_MARKS:
             return None
-        series = tuple((metric.name, _unmark(metric.value, count)) for metric in found)
-        if not found:
-            return Plan(series, None, None, None, None)
-        step, epoch, rank, split = found[0][2:]
         return Plan(
-            series,
-            None if step is None else _unmark(step, count),
-            None if epoch is None else _unmark(epoch, count),
-            None if rank is None else _unmark(rank, count),
-            split,
+            tuple((name, _unmark(value, count), unit) for name, value, unit in values),
+            None if place.step is None else _unmark(place.step, count),
+            None if place.epoch is None else _unmark(place.epoch, count),
+            None if place.rank is None else _unmark(place.rank, count),
+            place.split,
+            None if place.fold is None else _unmark(place.fold, count),
+            None if place.trial is None else _unmark(place.trial, count),
         )
+
+
+def number_spans(text: str) -> list[tuple[int, int]]:
+    """Where the numbers stand that `fill` is given the texts of."""
+    return [number.span() for number in _NUMBER.finditer(text)]
 
 
 def _unmark(value: T, count: int) -> Mark | T:
@@ -105,18 +117,28 @@ def _unmark(value: T, count: int) -> Mark | T:
     return Mark(index) if 0 <= index < count else value
 
 
-def _fill(plan: Plan, numbers: list[str]) -> list[Metric] | None:
-    """The metrics of a line; None if a coordinate is out of any range, which `read` may understand otherwise."""
-    step, epoch, rank = plan.step, plan.epoch, plan.rank
+def fill(plan: Plan, numbers: list[str]) -> Reading | None:
+    """What a line tells; None if a coordinate is out of any range, which the styles may understand otherwise."""
+    series, step, epoch, rank, split, fold, trial = plan
     if isinstance(step, Mark):
         step = whole(float(numbers[step.position]))
     if isinstance(epoch, Mark):
         epoch = finite(float(numbers[epoch.position]))
     if isinstance(rank, Mark):
         rank = whole(float(numbers[rank.position]))
-    if (step is None, epoch is None, rank is None) != (plan.step is None, plan.epoch is None, plan.rank is None):
+    if isinstance(fold, Mark):
+        fold = whole(float(numbers[fold.position]))
+    if isinstance(trial, Mark):
+        trial = whole(float(numbers[trial.position]))
+    place = Place(step, epoch, rank, split, fold, trial)
+    if any((a is None) != (b is None) for a, b in zip(place, plan[1:], strict=True)):
         return None
-    return [
-        Metric(name, float(numbers[at.position]) if isinstance(at, Mark) else at, step, epoch, rank, plan.split)
-        for name, at in plan.series
-    ]
+    return Reading(
+        place,
+        tuple(
+            [
+                Value(name, float(numbers[at.position]) if isinstance(at, Mark) else at, unit)
+                for name, at, unit in series
+            ]
+        ),
+    )

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from services.core.metric_styles import Metric
+from services.core.metric_places import Metric, series_name
 
 _MAX_SERIES = 500
 
@@ -43,7 +43,8 @@ class MetricTable:
     def add(self, metrics: Iterable[Metric]) -> None:
         """Take metrics into account, in the order of the log."""
         for metric in metrics:
-            name = metric.name if metric.rank is None else f"{metric.name}[rank {metric.rank}]"
+            name = series_name(metric)
+            name = name if metric.rank is None else f"{name}[rank {metric.rank}]"
             summary = self.series.get(name)
             if summary is None:
                 if len(self.series) >= _MAX_SERIES:

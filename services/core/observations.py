@@ -3,11 +3,11 @@
 Values come from the user's program and are worth no more than its word. Times are seconds since the epoch.
 """
 
-from collections.abc import Callable
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, FiniteFloat
 
+from services.core.notes import Best, Name, clipped
 from services.core.record import Record
 from services.core.records import FileRef
 
@@ -19,13 +19,7 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 Place = Annotated[int, Field(ge=-(2**53), le=2**53)]
 
 
-def _clipped(length: int) -> Callable[[object], object]:
-    """Text that a program chose is cut, not refused: one long name must not cost the rest of the batch."""
-    return lambda value: value[:length] if isinstance(value, str) else value
-
-
-Name = Annotated[str, BeforeValidator(_clipped(200)), Field(min_length=1, max_length=200)]
-Text = Annotated[str, BeforeValidator(_clipped(2_000)), Field(max_length=2_000)]
+Text = Annotated[str, BeforeValidator(clipped(2_000)), Field(max_length=2_000)]
 
 
 class Metric(Record):
@@ -42,11 +36,12 @@ class Metric(Record):
 
 
 class Progress(Record):
-    """How far the program says it is."""
+    """How far the program says it is, how long it will take, and the best values so far."""
 
     fraction: float | None = Field(None, ge=0, le=1)
     text: Text = ""
     eta_seconds: float | None = Field(None, ge=0, le=1e10)
+    best: tuple[Best, ...] = Field((), max_length=16)
 
 
 class GpuSample(Record):

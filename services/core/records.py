@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from services.core.lifecycle import Reason, Status, exit_code
 from services.core.limits import Limits as Limits
 from services.core.needs import Needs
+from services.core.notes import Best, StepWarning
 from services.core.record import Record
 from services.core.research import Parent, Research
 from services.core.resources import Resources, with_resources
@@ -121,6 +122,7 @@ class Attempt(Record):
     secrets: tuple[str, ...] = ()
     smoke: bool = False
     evaluates: bool = False
+    best: tuple[Best, ...] = ()
 
     _read_older = model_validator(mode="before")(with_resources)
 
@@ -134,11 +136,12 @@ class Attempt(Record):
 
 
 class Step(Record):
-    """A program the run executes, and every attempt at it so far."""
+    """A program the run executes, every attempt at it so far, and at most one warning of each kind."""
 
     name: str
     attempts: tuple[Attempt, ...]
     cancelling: bool = False
+    warnings: tuple[StepWarning, ...] = ()
 
     @property
     def last(self) -> Attempt:
@@ -212,7 +215,7 @@ class Spend(Record):
 
 
 class RunState(Record):
-    """Where a run stands after event `seq`."""
+    """Where a run stands after event `seq`. `unheard`: the warnings that no answer to the agent has told yet."""
 
     version: int = 1
     run: str
@@ -243,6 +246,7 @@ class RunState(Record):
     steps: dict[str, Step] = Field(default_factory=dict)
     researches: dict[str, Research] = Field(default_factory=dict)
     wait: Wait | None = None
+    unheard: tuple[StepWarning, ...] = ()
     spend: Spend = Spend()
     model_call: PendingModelCall | None = None
     open_calls: tuple[OpenCall, ...] = ()

@@ -22,13 +22,25 @@ def _researches_are_over(wait: Wait, state: RunState) -> bool:
     return bool(wait.researches) and live.isdisjoint(wait.researches)
 
 
+def is_warned_of(wait: Wait, state: RunState) -> bool:
+    """True while a warning of one of the steps a run waits for has not been told to its agent."""
+    return wait.kind == "steps" and any(warning.step in wait.steps for warning in state.unheard)
+
+
+def is_waited_for(state: RunState, step: str) -> bool:
+    """Whether the run is parked until something becomes of this step."""
+    return state.wait is not None and state.wait.kind == "steps" and step in state.wait.steps
+
+
 def wake_up(state: RunState, added: ev.EventData | None = None) -> ev.StatusChanged | None:
     """The move that an outside fact causes in a parked run, None where it goes on sleeping.
 
-    A message wakes every parked run, whatever it waits for.
+    A message wakes every parked run, whatever it waits for; a warning one that waits for the step it is of.
     """
     if isinstance(added, ev.MessageReceived) and state.status.is_parked:
         return ev.StatusChanged(source=state.status, target=Status.RUNNING, detail="a message came")
+    if isinstance(added, ev.AttemptWarned) and state.status is Status.WAITING and is_waited_for(state, added.step):
+        return ev.StatusChanged(source=state.status, target=Status.RUNNING, detail=f"a warning came: {added.kind}")
     if state.status is Status.WAITING and state.wait and is_satisfied(state.wait, state):
         return ev.StatusChanged(source=state.status, target=Status.RUNNING, detail="what it waited for is over")
     return None

@@ -1,49 +1,96 @@
 """The program's metrics and its progress, as the API wants them, out of the log's bytes in order."""
 
 import time
-from collections import deque
 from collections.abc import Iterable
 
 from pydantic import ValidationError
 
 from services.core import series
-from services.core.loglines import LogLine, LogLines, clean
-from services.core.observations import Metric, Progress
+from services.core.best import BestValues
+from services.core.early_warnings import EarlyWarning, Watch
+from services.core.metric_places import series_name
+from services.core.notes import Best
+from services.core.observations import Metric, Progress, Sample, Warned
 
-# A program that says how far it is says so often: older lines than these are not asked.
-_RECENT_LINES = 20
+_LEAST_ETA_SECONDS = 5.0
 
 
 class MetricReader:
-    """Reads one log from its start. The same bytes give the same metrics in the same order, however they are cut."""
+    """Reads one log from its start. The same bytes give the same metrics in the same order, however they are cut.
 
-    def __init__(self) -> None:
-        self._lines = LogLines()
+    `memory_limit_bytes` is what the program may use, if it is known.
+    """
+
+    def __init__(self, memory_limit_bytes: int | None = None) -> None:
         self._parser = series.SeriesParser()
-        self._recent: deque[str] = deque(maxlen=_RECENT_LINES)
+        self._best = BestValues()
+        self._watch = Watch(memory_limit_bytes)
+        self._warnings: list[EarlyWarning] = []
+        self._pace: tuple[float, float] | None = None
+        self._progress: series.Progress | None = None
+        self._is_new = False
 
     def feed(self, data: bytes) -> list[Metric]:
         """The metrics that `data` completes."""
-        return _as_told([metric for line in self._lines.feed(data) for metric in self._read(line)])
+        return self._told(self._parser.feed(data))
 
     def finish(self) -> list[Metric]:
         """What is left when the log is over."""
-        left = [metric for line in self._lines.finish() for metric in self._read(line)]
-        return _as_told([*left, *self._parser.finish()])
+        return self._told(self._parser.finish())
 
-    def progress(self) -> Progress | None:
-        """How far the program said it is in the lines since the last call; None if it said nothing."""
-        while self._recent:
-            text = self._recent.pop()
-            found = series.progress(clean(text))
-            if found is not None:
-                self._recent.clear()
-                return Progress(fraction=found.fraction, text=found.text)
-        return None
+    def progress(self, now: float) -> Progress | None:
+        """How far the program is and its best values, if either has changed since the last call. `now` is seconds of a
+        clock that only goes forward; where the program does not say how long it will take, its pace so far does.
+        """
+        found = self._parser.progress()
+        if found is not None and found != self._progress:
+            self._progress, self._is_new = found, True
+            self._watch.moved(now)
+        if not self._is_new:
+            return None
+        self._is_new = False
+        best = _best(self._best)
+        if self._progress is None:
+            return Progress(best=best)
+        fraction = self._progress.fraction
+        return Progress(
+            fraction=fraction, text=self._progress.text, eta_seconds=self._eta(self._progress, now), best=best
+        )
 
-    def _read(self, line: LogLine) -> list[series.Metric]:
-        self._recent.append(line.text)
-        return self._parser.read(line)
+    def moved(self, now: float) -> None:
+        """New values have just been printed."""
+        self._watch.moved(now)
+
+    def warnings(self, now: float, samples: Iterable[Sample] = ()) -> list[Warned]:
+        """What somebody should know now, each once. `samples` are those taken since the last call."""
+        found = [*self._warnings, *self._watch.shown(self._parser.running()), *self._watch.tick(now)]
+        self._warnings = []
+        for sample in samples:
+            found += self._watch.sample(sample)
+        return [Warned(kind=warning.kind, text=warning.text) for warning in found]
+
+    def _told(self, metrics: list[series.Metric]) -> list[Metric]:
+        if metrics:
+            self._is_new = self._best.add(metrics) or self._is_new
+            self._warnings += self._watch.metrics(metrics)
+        return _as_told(metrics)
+
+    def _eta(self, told: series.Progress, now: float) -> float | None:
+        if self._pace is None or told.fraction < self._pace[1]:
+            self._pace = now, told.fraction
+        if told.eta_seconds is not None:
+            return told.eta_seconds
+        since, fraction = self._pace
+        gained, passed = told.fraction - fraction, now - since
+        if gained <= 0 or passed < _LEAST_ETA_SECONDS:
+            return None
+        return round((1 - told.fraction) * passed / gained, 1)
+
+
+def _best(values: BestValues) -> tuple[Best, ...]:
+    return tuple(
+        Best(name=metric.name, value=metric.value, step=metric.step, epoch=metric.epoch) for metric in values.values()
+    )
 
 
 def _as_told(metrics: Iterable[series.Metric]) -> list[Metric]:
@@ -53,7 +100,7 @@ def _as_told(metrics: Iterable[series.Metric]) -> list[Metric]:
         try:
             told.append(
                 Metric(
-                    name=_name(metric),
+                    name=series_name(metric),
                     value=metric.value,
                     step=metric.step,
                     epoch=metric.epoch,
@@ -65,8 +112,3 @@ def _as_told(metrics: Iterable[series.Metric]) -> list[Metric]:
             # A step of twenty digits is no step. The same metric is left out at every reading, so numbers stay true.
             continue
     return told
-
-
-def _name(metric: series.Metric) -> str:
-    """Training and validation loss are two series: a split that stands beside the name becomes part of it."""
-    return f"{metric.split}/{metric.name}" if metric.split else metric.name

@@ -1,4 +1,5 @@
-"""What the sidecar sees of the program besides its bytes: the metrics it prints and the memory and CPU it uses.
+"""What the sidecar sees of the program besides its bytes: the metrics it prints, the memory, CPU and GPUs it uses, and
+what of that somebody should be warned of.
 
 Runs on a thread of its own beside the shipping of the log, reading the log at its own pace: a slow parser must not
 hold the bytes back. Metrics are numbered from the log's start, so whatever is sent twice the API recognises.
@@ -11,8 +12,9 @@ import time
 import structlog
 
 from services.core.errors import CohortError
-from services.core.observations import Metric, Observations, Progress, Sample, Warned
+from services.core.observations import GpuSample, Metric, Observations, Progress, Sample, Warned
 from services.runner.follow import LogFile
+from services.runner.gpus import Gpus
 from services.runner.metrics import MetricReader
 from services.runner.ship import AttemptClient, Fenced, Halt, Stopped
 from services.runner.spool import Spool, Usage
@@ -29,13 +31,13 @@ SAMPLE_SECONDS = 5.0
 READ_ON_SECONDS = 20.0
 
 
-def sample(now: Usage, before: Usage | None) -> Sample:
+def sample(now: Usage, before: Usage | None, gpu: tuple[GpuSample, ...] = ()) -> Sample:
     """The sample between two readings; 100 percent is one core. Without an earlier reading CPU is not known."""
     percent = None
     if before is not None and now.time > before.time:
         used = max(0.0, now.cpu_seconds - before.cpu_seconds)
         percent = round(100.0 * used / (now.time - before.time), 1)
-    return Sample(time=now.time, rss_bytes=now.rss_bytes, cpu_percent=percent)
+    return Sample(time=now.time, rss_bytes=now.rss_bytes, cpu_percent=percent, gpu=gpu)
 
 
 class Observer:
@@ -46,12 +48,14 @@ class Observer:
         self._client = client
         self._halt = halt
         self._reader: MetricReader | None = reader
+        self._gpus = Gpus()
         self._log = LogFile(spool.log)
         self._position = 0
         self._seen = 0
         self._posted = spool.cursor().metrics
         self._waiting: list[Metric] = []
         self._samples: list[Sample] = []
+        self._unseen: list[Sample] = []
         self._warnings: list[Warned] = []
         self._progress: Progress | None = None
         self._usage: Usage | None = None
@@ -86,6 +90,7 @@ class Observer:
             while not self._is_done():
                 is_busy = self._read()
                 self._take_sample(time.monotonic())
+                self._look_out(time.monotonic())
                 self._post(time.monotonic())
                 if not is_busy and len(self._waiting) < BATCH:
                     self._over.wait(PAUSE_SECONDS)
@@ -114,7 +119,11 @@ class Observer:
         self._position += len(data)
         try:
             metrics = self._reader.finish() if is_last else self._reader.feed(data)
-            self._progress = self._reader.progress() or self._progress
+            now = time.monotonic()
+            if metrics and len(data) < READ_BYTES:
+                # What was printed while nobody read tells nothing of the program's pace.
+                self._reader.moved(now)
+            self._progress = self._reader.progress(now) or self._progress
         except Exception:
             # The edge between what a stranger's program prints and the shipping of it: a line that breaks the reader
             # costs the metrics from there on, and nothing else.
@@ -138,9 +147,16 @@ class Observer:
             return
         usage = self._spool.usage()
         if usage is not None and usage != self._usage:
-            self._samples.append(sample(usage, self._usage))
+            self._samples.append(sample(usage, self._usage, self._gpus.samples()))
+            self._unseen.append(self._samples[-1])
             self._usage = usage
             self._sample_at = now + SAMPLE_SECONDS
+
+    def _look_out(self, now: float) -> None:
+        """Ask what somebody should be warned of. A program that is over needs no warning."""
+        if self._reader is not None and self._final_size is None:
+            self._warnings += self._reader.warnings(now, self._unseen)
+        self._unseen.clear()
 
     def _post(self, now: float) -> None:
         if now < self._post_at and len(self._waiting) < BATCH and self._final_size is None:

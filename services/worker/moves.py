@@ -6,7 +6,7 @@ from services.core import events as ev
 from services.core.lifecycle import Reason, Status, exit_code
 from services.core.records import FileRef, RunState, Wait
 from services.core.store import Draft, Talk
-from services.core.waiting import is_satisfied
+from services.core.waiting import is_satisfied, is_warned_of
 from services.worker import conversation as conv
 from services.worker.tools.tool import Finished
 
@@ -57,7 +57,8 @@ def joined(waits: Sequence[Wait]) -> Wait:
 
 def parked(state: RunState, talk: Sequence[Talk], wait: Wait) -> Draft | None:
     """The move to waiting, unless what the run would wait for, or a message, has come meanwhile."""
-    if state.status is not Status.RUNNING or is_satisfied(wait, state) or conv.has_said(talk, state.turn):
+    has_come = is_satisfied(wait, state) or is_warned_of(wait, state) or conv.has_said(talk, state.turn)
+    if state.status is not Status.RUNNING or has_come:
         return None
     move = ev.StatusChanged(
         source=state.status,

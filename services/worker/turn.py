@@ -24,7 +24,7 @@ from services.core.store import Draft
 from services.core.workspace import Workspace
 from services.worker import conversation as conv
 from services.worker.chunks import Chunks
-from services.worker.context.brief import brief
+from services.worker.context.brief import best_results, brief
 from services.worker.context.tokens import tokens_of
 from services.worker.context.view import Parts, View, budget_of, fit
 from services.worker.decisions import WindUp
@@ -118,7 +118,7 @@ class ModelTurn:
         system = files("services.worker.prompts").joinpath(prompt).read_text()
         choices = "" if is_research else conv.choices_text(self.pools, state.tenant)
         opening = conv.opening(f"{system}\n{choices}" if choices else system, state, paths)
-        told = brief(state, talk, (), time.time()) if conv.has_replied(talk) else ""
+        told = brief(state, talk, best_results(state), time.time()) if conv.has_replied(talk) else ""
         window = self.model.window(state.model)
         budget = budget_of(window, self.max_tokens, state.window)
         view = fit(Parts(opening, talk, told, tokens_of(_schemas(box))), state.window.cuts, budget)

@@ -5,6 +5,9 @@ import re
 import pytest
 from hypothesis import assume, given, settings, strategies as st
 
+from services.core.loglines import clean
+from services.core.metric_forms import Forms
+from services.core.metric_styles import read
 from services.core.series import Metric, Progress, SeriesParser, progress
 
 
@@ -26,7 +29,7 @@ LINES: list[tuple[str, list[Metric]]] = [
     ),
     (
         "Epoch 6/10 | train loss 0.862 | val acc 90.6%",
-        [Metric("train_loss", 0.862, epoch=6), Metric("val_acc", 90.6, epoch=6)],
+        [Metric("train_loss", 0.862, epoch=6), Metric("val_acc", 90.6, epoch=6, unit="%")],
     ),
     ("step 100/200: loss=nan", [Metric("loss", math.nan, 100)]),
     ("iter 7: loss: -inf", [Metric("loss", -math.inf, 7)]),
@@ -39,9 +42,9 @@ LINES: list[tuple[str, list[Metric]]] = [
     ("[0/3][15/28] Loss_D: 1.3915 Loss_G: 0.6408", [Metric("Loss_D", 1.3915, 15, 0), Metric("Loss_G", 0.6408, 15, 0)]),
     (
         "Epoch(train) [3][10/40]  lr: 1.0e-01  eta: 0:00:00  loss: 0.2398",
-        [Metric("lr", 0.1, 10, 3), Metric("loss", 0.2398, 10, 3)],
+        [Metric("lr", 0.1, 10, 3, split="train"), Metric("loss", 0.2398, 10, 3, split="train")],
     ),
-    ("eval epoch: 4, loss: 0.6120", [Metric("loss", 0.612, epoch=4, split="eval")]),
+    ("eval epoch: 4, loss: 0.6120", [Metric("eval_loss", 0.612, epoch=4, split="eval")]),
     ("val_loss: 0.3707, val_acc: 0.9327", [Metric("val_loss", 0.3707), Metric("val_acc", 0.9327)]),
     (
         "{'loss': 0.0586, 'grad_norm': 0.218, 'epoch': 1.25}",
@@ -130,7 +133,11 @@ def test_of_a_bar_only_the_last_state_counts() -> None:
         f"\rEpoch {e}: {i}%|###  | {i}/100 [00:00<00:00, 9.1it/s, loss={i + e}.5]" for e in (1, 2) for i in range(101)
     )
     found = shown(f"{bar}\n\r          \rval_loss: 0.25")
-    assert found == [Metric("loss", 101.5, epoch=1), Metric("val_loss", 0.25), Metric("loss", 102.5, epoch=2)]
+    assert found == [
+        Metric("loss", 101.5, epoch=1),
+        Metric("val_loss", 0.25, epoch=2),
+        Metric("loss", 102.5, epoch=2),
+    ]
 
 
 def test_keras_rewrites_its_bar_by_stepping_back() -> None:
@@ -183,16 +190,17 @@ def test_any_cut_of_the_bytes_gives_the_same_series(parts: list[tuple[bytes, byt
     )
 )
 def test_remembering_forms_changes_nothing(rows: list[tuple[str, list[int]]]) -> None:
-    """Each line alone meets a parser that has seen nothing; together most meet a plan."""
-    lines = []
+    forms = Forms(read)
     for line, numbers in rows:
         for digit, number in enumerate(numbers):
             line = line.replace(str(digit + 1), str(number % 10 ** (digit + 1)), 1)
         # A plan knows where the numbers stand and takes 00 for one, which JSON does not.
         assume(not (line.startswith("{") and re.search(r"\b0[0-9]", line)))
-        lines.append(line)
-    apart = [metric for line in lines for metric in shown(line)]
-    assert list(map(repr, shown(*lines))) == list(map(repr, apart))
+        text, wanted = clean(line), repr(read(clean(line)))
+        for _ in range(3):
+            assert repr(forms.read(text, line.encode())) == wanted
+        filled = forms.filled(line.encode())
+        assert filled is None or repr(filled) == wanted
 
 
 @pytest.mark.parametrize(
@@ -237,7 +245,7 @@ def test_what_comes_out_can_be_sent_as_json() -> None:
         ("step 12/100 loss=0.5", Progress(0.12, "step 12/100")),
         ("Epoch [3/10]", Progress(0.3, "Epoch [3/10")),
         ("epoch 3 of 10", Progress(0.3, "epoch 3 of 10")),
-        ("Training:  45%|████▌     | 45/100 [00:10<00:12, 4.5it/s]", Progress(0.45, "Training: 45%")),
+        ("Training:  45%|████▌     | 45/100 [00:10<00:12, 4.5it/s]", Progress(0.45, "Training 45%", 12)),
         ("step 12 loss=0.5", None),
         ("step 12/0", None),
         ("step 12/3", None),

@@ -76,6 +76,19 @@ def test_steps_do_not_end_a_wait_for_something_else(kind: Literal["model", "mess
     assert not is_satisfied(Wait(kind=kind), running(submitted("a"), finished("a")))
 
 
+def warned(step: str) -> ev.AttemptWarned:
+    return ev.AttemptWarned(step=step, attempt=f"r-{step}-1", kind="divergence", text="loss went up")
+
+
+def test_a_warning_wakes_a_run_that_waits_for_the_step_and_no_other() -> None:
+    state = running(submitted("a"), submitted("b"), *waits("a"))
+    move = wake_up(state, warned("a"))
+    assert move is not None
+    assert (move.source, move.target, move.detail) == (W, R, "a warning came: divergence")
+    assert wake_up(state, warned("b")) is None
+    assert wake_up(running(submitted("a")), warned("a")) is None
+
+
 @pytest.mark.parametrize("parked_in", [W, H])
 def test_a_message_wakes_a_parked_run_whatever_it_waits_for(parked_in: Status) -> None:
     state = running(submitted("a"), parked("a"), moved(R, parked_in))

@@ -282,7 +282,7 @@ def test_the_progress_of_the_program_is_posted(rig: Rig) -> None:
     rig.shim("sh", "-c", "echo epoch 1/4; echo epoch 3/4; echo and so on", claimed=None)
     assert rig.tend().result(60) is Settlement.FINISHED
     told = [each["progress"] for each in rig.kept.observations if "progress" in each]
-    assert told[-1] == {"fraction": 0.75, "text": "epoch 3/4"}
+    assert told[-1] == {"fraction": 0.75, "text": "epoch 3/4", "best": []}
 
 
 class BrokenReader(MetricReader):

@@ -12,6 +12,7 @@ from services.core import events as ev
 from services.core.lifecycle import Reason, Status
 from services.core.paths import Limits as PathLimits
 from services.core.records import Limits, RunState
+from services.core.store import Draft
 from services.core.workspace import Workspace
 from services.worker.tools import TOOLS
 from services.worker.tools.tool import Call, Parameters, Park, Replay, Result, Tool
@@ -195,6 +196,21 @@ def test_a_wait_whose_time_is_over_is_answered_with_the_progress(workshop: Works
     assert workshop.path_of(run) == ["running", "waiting", "running", "waiting"]
     workshop.close(state.steps["train"].last.id)
     assert workshop.drive(run).status is Status.SUCCEEDED
+
+
+def test_a_warning_ends_the_wait_once_and_is_read(workshop: Workshop) -> None:
+    run = workshop.accept("peeks")
+    attempt = workshop.drive(run, waits).steps["train"].last
+
+    warned = ev.AttemptWarned(step="train", attempt=attempt.id, kind="divergence", text="loss went up to 9")
+    workshop.store.record(run, "warned", lambda state: Draft((warned,)))
+    state = workshop.drive(run, lambda state: len(workshop.answers(run)) >= 2)
+
+    answer = workshop.answers(run)[1]
+    assert answer.startswith("The wait ended because a warning has come")
+    assert "train: divergence: loss went up to 9" in answer
+    assert state.unheard == ()
+    assert [warning.kind for warning in state.steps["train"].warnings] == ["divergence"]
 
 
 def test_a_message_interrupts_the_wait_and_is_read(workshop: Workshop) -> None:

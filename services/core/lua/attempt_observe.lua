@@ -56,6 +56,7 @@ for _ = 1, n do
   end
   at = at + 1
 end
+if n > 0 then redis.call('HSET', KEYS[2], 'warnings_count', redis.call('ZCARD', KEYS[5])) end
 if ARGV[3] ~= '' then redis.call('HSET', KEYS[2], 'progress', ARGV[3]) end
 if ARGV[5] ~= '' then redis.call('PUBLISH', ARGV[4], ARGV[5]) end
 return 'ok'

@@ -6,6 +6,9 @@ Made from the run's state for each turn and never kept, so it is true whatever h
 from collections.abc import Iterable, Sequence
 
 from services.core.durations import seconds_text
+from services.core.loglines import clean
+from services.core.metric_names import is_better
+from services.core.notes import Best
 from services.core.records import MICRODOLLARS, Attempt, RunState, Step
 from services.core.sandboxes import SANDBOX
 from services.core.store import Talk
@@ -15,6 +18,7 @@ HEAD = "Where this run stands, by the platform's records:"
 
 _MOST_STEPS = 20
 _MOST_ITEMS = 40
+_MOST_RESULTS = 3
 _SAID_CHARS = 500
 _TITLE_CHARS = 120
 _MARKS = {"pending": "[ ]", "in_progress": "[~]", "completed": "[x]"}
@@ -26,6 +30,28 @@ def brief(state: RunState, talk: Sequence[Talk], best: Sequence[str], now: float
     lines += ["Best results so far:", *(f"- {line}" for line in best)] if best else []
     lines += [_left(state, now), *_said(talk)]
     return "\n".join(lines)
+
+
+def best_results(state: RunState) -> list[str]:
+    """One line for each step: the best values of all its attempts, of series whose name says which way is better."""
+    lines = []
+    for step in state.steps.values():
+        best: dict[str, tuple[Best, int]] = {}
+        for one in step.attempts:
+            for value in one.best:
+                known = best.get(value.name)
+                if known is None or is_better(value.name, value.value, known[0].value):
+                    best[value.name] = value, one.number
+        if best:
+            shown = [_result(value, number) for value, number in list(best.values())[:_MOST_RESULTS]]
+            lines.append(f"{step.name}: {', '.join(shown)}")
+    return lines[-_MOST_STEPS:]
+
+
+def _result(best: Best, attempt: int) -> str:
+    at = [f"epoch {best.epoch:g}"] if best.epoch is not None else []
+    at += [f"step {best.step}"] if best.step is not None else []
+    return f"{clean(best.name)[:60]} {best.value:.6g} ({' '.join([f'attempt {attempt}', *at])})"
 
 
 def _plan(state: RunState) -> Iterable[str]:
@@ -60,6 +86,7 @@ def _step(step: Step, allowed: int) -> str:
     last = step.last
     parts = [f"{step.name}: attempt {last.number} {last.status}"]
     parts += [_why(last)] if not last.is_live and last.status != "succeeded" else []
+    parts += [f"warned of {', '.join(one.kind for one in step.warnings)}"] if step.warnings else []
     parts += [f"outputs: {', '.join(file.path for file in last.outputs[:5])}"] if last.outputs else []
     parts += [f"{step.failed_attempts} of {allowed} allowed failures"] if step.failed_attempts else []
     return "; ".join(filter(None, parts))

@@ -20,6 +20,7 @@ from services.core.gpus import GpuHolds
 from services.core.hints import Hints
 from services.core.keys import run_of_attempt, step_of_attempt
 from services.core.ledger import Ledger
+from services.core.lifecycle import Status
 from services.core.logs import LogStore
 from services.core.pool_states import PoolStates, Standing
 from services.core.pools import Pools
@@ -33,7 +34,7 @@ from services.worker.controller.closing import Closing
 from services.worker.controller.errands import Errands
 from services.worker.controller.inquest import Inquest
 from services.worker.controller.news import EVERY_ATTEMPT
-from services.worker.controller.progress import progress_of
+from services.worker.controller.progress import progress_of, warned_of
 from services.worker.controller.quota import Quotas
 from services.worker.controller.rescue import Rescue
 from services.worker.controller.retries import has_another_pool
@@ -151,6 +152,7 @@ class Reconciler:
             self._act(state, attempt, records, seen, action)
             if not isinstance(action, do.Close):
                 self._record_progress(state, attempt, seen)
+                self._record_warnings(state, attempt, record)
         except StoreUnavailable:
             raise
         except Exception:
@@ -262,6 +264,23 @@ class Reconciler:
             return Draft((progressed,) if progressed else ())
 
         self.store.record(state.run, f"progressed:{attempt.id}:{attempt.progressed}", decide)
+
+    def _record_warnings(self, state: RunState, attempt: Attempt, record: AttemptRecord) -> None:
+        """Tell the run of what its program was seen to do wrong; a run that waits for it is woken by that."""
+        if not record.warnings_count:
+            return
+        told = self.attempts.warnings(attempt.id)
+        new = warned_of(state, attempt, told)
+        if not new:
+            return
+
+        def decide(now: RunState) -> Draft:
+            return Draft(tuple(warned_of(now, attempt, told)) if now.live_attempt(attempt.id) else ())
+
+        after = self.store.record(state.run, f"warned:{attempt.id}:{','.join(one.kind for one in new)}", decide)
+        if after.status is Status.RUNNING:
+            self.hints.publish(state.run)
+        log.info("attempt_warned", run=state.run, attempt=attempt.id, kinds=[one.kind for one in new])
 
 
 def _pieces(attempts: Iterable[str]) -> Iterator[Mapping[str, Collection[str]]]:

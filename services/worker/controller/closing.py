@@ -98,6 +98,7 @@ class Closing:
             peak_rss_bytes=exit_record.peaks.get("rss_bytes") if exit_record else None,
             outputs=ranks.outputs(records),
             checkpoint=record.checkpoint,
+            best=list(record.progress.best) if record.progress else [],
         )
 
 

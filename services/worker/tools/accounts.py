@@ -17,6 +17,7 @@ from services.core.diagnosis.remedies import REMEDIES
 from services.core.digest import Verdict, clean, fence, page
 from services.core.keys import rank_id
 from services.core.log_scan import scan
+from services.core.notes import StepWarning
 from services.core.observations import Metric
 from services.core.records import Attempt, Diagnosis, Stage, Step
 from services.core.standing import stage_text
@@ -122,6 +123,12 @@ def progress_of(call: Call, step: Step) -> str:
     if not lines and attempt.stage not in {None, Stage.RUNNING}:
         return f"{head_of(step, attempt)}\n{clean(stage_text(attempt))}"
     return said_of(step, attempt, lines or ["it has said nothing of its progress yet"])
+
+
+def warnings_of(warnings: Sequence[StepWarning]) -> str:
+    """What is wrong with programs that run. The names in it are the programs' own, so it stands behind a fence."""
+    lines = [f"{warning.step}: {warning.kind}: {warning.text}" for warning in warnings]
+    return f"Warnings, each told once:\n{fence(chr(10).join(lines), token_hex(6))}"
 
 
 def said_of(step: Step, attempt: Attempt, lines: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from services.core.records import Step, Wait
 from services.core.waiting import is_satisfied
-from services.worker.tools.accounts import account_of, progress_of
+from services.worker.tools.accounts import account_of, progress_of, warnings_of
 from services.worker.tools.tool import Call, Parameters, Park, Replay, Result, Tool, ToolError
 
 
@@ -24,14 +24,23 @@ def _run(call: Call, wanted: WaitForSteps) -> Result | Park:
         kind="steps", steps=tuple(step.name for step in steps), mode=wanted.until, until=until, tool_call_id=call.id
     )
     over = is_satisfied(wait, call.state)
-    if not over and not call.unread and call.now < until:
+    warned = [warning for warning in call.state.unheard if warning.step in wait.steps]
+    if not over and not call.unread and not warned and call.now < until:
         return Park(wait)
     share = 8_000 // len(steps)
     accounts = [progress_of(call, step) if step.last.is_live else account_of(call, step, share) for step in steps]
+    if warned:
+        accounts.insert(0, warnings_of(warned))
     if not over:
-        why = "a message has come" if call.unread else f"{wanted.max_minutes:g} minutes are over"
+        why = _why_now(call, bool(warned), wanted.max_minutes)
         accounts.insert(0, f"The wait ended because {why}; not all steps are over.")
     return Result("\n\n".join(accounts))
+
+
+def _why_now(call: Call, is_warned: bool, minutes: float) -> str:
+    if is_warned:
+        return "a warning has come"
+    return "a message has come" if call.unread else f"{minutes:g} minutes are over"
 
 
 def _step(call: Call, name: str) -> Step:
@@ -45,7 +54,8 @@ TOOL = Tool(
     name="wait_for_steps",
     description=(
         "Wait until steps are over and get, for each, the verdict, the platform's diagnosis where it has one, and a "
-        "digest of its log; costs nothing while it waits. With a short max_minutes it answers with the progress so far."
+        "digest of its log; costs nothing while it waits. With a short max_minutes it answers with the progress so "
+        "far; a warning of one that runs ends the wait, once for each kind."
     ),
     parameters=WaitForSteps,
     run=_run,

@@ -1,10 +1,11 @@
 """Where a run stands, as its agent is told each turn: never more than a page, and true whatever was forgotten."""
 
 from services.core.lifecycle import Status
+from services.core.notes import Best
 from services.core.records import Diagnosis, FileRef, Limits, PlanItem, Step
 from services.core.research import Research
 from services.core.taxonomy import Failure
-from services.worker.context.brief import HEAD, brief
+from services.worker.context.brief import HEAD, best_results, brief
 from tests.worker.states import CREATED, attempt, said, spend_of, state_of, step_of, steps_of
 
 NOW = CREATED + 60 * 60
@@ -91,3 +92,11 @@ def test_researches_under_way_are_told_with_how_to_wait_for_them() -> None:
 
 def test_the_last_turn_is_told_to_be_the_last() -> None:
     assert "Left: 1 turn, the last," in brief(state_of(turn=299), [], (), NOW)
+
+
+def test_the_best_of_all_attempts_is_told_for_each_step() -> None:
+    first = attempt(1, "failed", best=(Best(name="val_loss", value=0.5, epoch=3), Best(name="val_acc", value=0.8)))
+    second = attempt(2, "succeeded", best=(Best(name="val_loss", value=0.6, epoch=1), Best(name="val_acc", value=0.9)))
+    state = state_of(steps=steps_of(Step(name="train", attempts=(first, second)), step_of("running", name="other")))
+
+    assert best_results(state) == ["train: val_loss 0.5 (attempt 1 epoch 3), val_acc 0.9 (attempt 2)"]

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from services.core import events as ev
+from services.core.notes import StepWarning
+from services.core.observations import Warned
 from services.core.records import Stage
-from services.worker.controller.progress import progress_of
+from services.worker.controller.progress import progress_of, warned_of
 from services.worker.executors import Observed, Phase
-from tests.worker.states import CREATED, attempt
+from tests.worker.states import CREATED, attempt, state_of, step_of, steps_of
 
 FULL, FULLER = "0/4 nodes: insufficient nvidia.com/gpu", "0/5 nodes: insufficient nvidia.com/gpu"
 
@@ -47,3 +49,16 @@ def test_new_words_come_the_more_rarely_the_longer_it_waits(progressed: float, n
     known = {"stage": Stage.SCHEDULING, "detail": FULL, "progressed": CREATED + progressed}
 
     assert (told(Stage.SCHEDULING, FULLER, after=now, known=known) is not None) is is_told
+
+
+def test_a_warning_is_told_once_for_each_step_and_kind() -> None:
+    state = state_of(steps=steps_of(step_of("running")))
+    one = state.steps["train"].last
+    told = [Warned(kind="divergence", text="first"), Warned(kind="divergence", text="again"), Warned(kind="x", text="")]
+
+    (event,) = warned_of(state, one, told)
+
+    assert event == ev.AttemptWarned(step="train", attempt=one.id, kind="divergence", text="first")
+    known = StepWarning(step="train", attempt="earlier", kind="divergence", text="")
+    steps = {"train": state.steps["train"].model_copy(update={"warnings": (known,)})}
+    assert warned_of(state.model_copy(update={"steps": steps}), one, told) == []
