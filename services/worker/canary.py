@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import structlog
 from celery import Celery
-from kombu import Queue
+from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 
 TASK = "canary"
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 
 class Canary:
-    """One process's own hint, on a queue of its own. Use as a context manager, with a worker that takes from `queue`."""
+    """A process's own hint, on a queue of its own. Use as a context manager, with a worker that takes from `queue`."""
 
     def __init__(
         self, app: Celery, is_full: Callable[[], bool], seconds: float = _SECONDS, late_seconds: float = _LATE_SECONDS
@@ -40,7 +40,8 @@ class Canary:
         self._waiting_since: float | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._sing, name="canary", daemon=True)
-        app.amqp.queues.add(Queue(self.queue, routing_key=self.queue, expires=_EXPIRES_SECONDS))
+        queue = Queue(self.queue, routing_key=self.queue, expires=_EXPIRES_SECONDS)  # type: ignore[no-untyped-call]
+        app.amqp.queues.add(queue)
 
         @app.task(name=TASK)  # type: ignore[untyped-decorator]
         def hear() -> None:

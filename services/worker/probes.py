@@ -14,7 +14,7 @@ def answer_probes(port: int, registry: CollectorRegistry, trouble: Callable[[], 
     nothing while it is: 200 or 503."""
 
     class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802, the name that http.server calls
+        def do_GET(self) -> None:
             match self.path.partition("?")[0]:
                 case "/metrics":
                     self._send(200, CONTENT_TYPE_LATEST, generate_latest(registry))

@@ -1,4 +1,4 @@
-"""What the controller tells Prometheus of all runs. Asked of Redis when it is asked for, so who stands by tells the same."""
+"""What the controller tells Prometheus of all runs. Redis is asked at each scrape, so who stands by tells the same."""
 
 import math
 import time
