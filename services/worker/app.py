@@ -156,16 +156,7 @@ def serve(settings: WorkerSettings) -> None:
         if settings.worker_metrics_port:
             answer_probes(settings.worker_metrics_port, registry, canary.trouble)
 
-        @worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]
-        def say_ready(**_: Any) -> None:
-            log.info("worker_ready", slots=settings.worker_slots)
-
-        @worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
-        def drain(**_: Any) -> None:
-            log.info("worker_draining", leases=keeper.count())
-            engine.draining.set()
-            canary.stop()
-
+        _tell_of_its_life(settings, keeper, engine, canary)
         app.Worker(
             hostname=f"worker-{os.getpid()}@{platform.node()}",
             pool="threads",
@@ -177,3 +168,17 @@ def serve(settings: WorkerSettings) -> None:
             without_mingle=True,
             without_heartbeat=True,
         ).start()
+
+
+def _tell_of_its_life(settings: WorkerSettings, keeper: LeaseKeeper, engine: Engine, canary: Canary) -> None:
+    """Log the worker's beginning, and let all know of its end."""
+
+    @worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]
+    def say_ready(**_: Any) -> None:
+        log.info("worker_ready", slots=settings.worker_slots)
+
+    @worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
+    def drain(**_: Any) -> None:
+        log.info("worker_draining", leases=keeper.count())
+        engine.draining.set()
+        canary.stop()

@@ -80,25 +80,21 @@ OUTSIDE: Manifest = {**OFF, "networkPolicy": {"enabled": True}}
 VARIANTS: Mapping[str, Manifest] = {"default": {}, "on": ON, "off": OFF, "outside": OUTSIDE}
 
 
-def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run helm. Skips where there is none."""
+def helm(*arguments: str, values: Manifest | None = None) -> subprocess.CompletedProcess[str]:
+    """Run helm with `values`. Skips where there is none."""
     home = os.environ.get("COHORT_KUBE_HOME", str(Path.home() / ".cache" / "cohort-kube"))
     program = shutil.which("helm", path=f"{os.environ['PATH']}:{home}/bin")
     if program is None:
         pytest.skip("there is no helm, on the PATH or in $COHORT_KUBE_HOME/bin")
-    command = [program, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    # JSON is YAML; by stdin, so that numbers and lists stay what they are.
+    command = [program, *arguments, "-n", NAMESPACE, "--kube-version", "1.34.0", "-f", "-"]
+    given = json.dumps(values or {})
+    return subprocess.run(command, input=given, capture_output=True, text=True, timeout=60, check=False)
 
 
 def template(values: Manifest) -> subprocess.CompletedProcess[str]:
-    """What helm says of these values."""
-    # JSON is YAML; by a file, so that numbers and lists stay what they are.
-    path = Path(os.environ.get("TMPDIR", "/tmp")) / f"values-{os.getpid()}.yaml"
-    path.write_text(json.dumps(values))
-    try:
-        return helm("template", RELEASE, str(CHART), "-n", NAMESPACE, "--kube-version", "1.34.0", "-f", str(path))
-    finally:
-        path.unlink()
+    """What helm makes of these values."""
+    return helm("template", RELEASE, str(CHART), values=values)
 
 
 @cache
