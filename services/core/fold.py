@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from functools import reduce
 
 from services.core import events as ev
+from services.core.fold_steps import steps_after
 from services.core.lifecycle import Status, check_move
-from services.core.notes import StepWarning
-from services.core.records import MICRODOLLARS, Attempt, OpenCall, PendingModelCall, RunState, Spend, Step
+from services.core.records import OpenCall, PendingModelCall, RunState
 from services.core.research import Research
+from services.core.spending import hold, settle, with_tokens
 from services.core.window import Window
 
 CONTEXT = "context"
@@ -84,7 +85,7 @@ def _changes(state: RunState, data: ev.EventData, time: float) -> dict[str, obje
             | ev.AttemptFinished()
             | ev.StepCancelRequested()
         ):
-            return _steps(state, data, time)
+            return steps_after(state, data, time)
         case ev.ResearchStarted() | ev.ResearchFinished():
             return _researches(state, data, time)
         case ev.ModelChanged() | ev.EffortDropped():
@@ -148,13 +149,13 @@ def _model_calls(state: RunState, data: ev.LlmRequest | ev.LlmCall | ev.LlmFaile
                 reserved_microdollars=data.reserved_microdollars,
                 estimated_tokens=data.estimated_tokens,
             )
-            return {"model_call": pending, "spend": _hold(spend, data.call, data.reserved_microdollars)}
+            return {"model_call": pending, "spend": hold(spend, data.call, data.reserved_microdollars)}
         case ev.LlmCall():
-            counted = _with_tokens(spend.model_copy(update={"calls": spend.calls + 1}), data)
-            settled = _settle(counted, data.call, data.cost_usd)
+            counted = with_tokens(spend.model_copy(update={"calls": spend.calls + 1}), data)
+            settled = settle(counted, data.call, data.cost_usd)
             return {"model_call": None, "model_failures": 0, "spend": settled, "window": _measured(state, data)}
         case ev.LlmFailed():
-            settled = _settle(spend.model_copy(update={"calls": spend.calls + 1}), data.call, data.cost_usd)
+            settled = settle(spend.model_copy(update={"calls": spend.calls + 1}), data.call, data.cost_usd)
             failures = state.model_failures + 1
             return {"model_call": None, "model_failures": failures, "spend": settled, "window": _refused(state, data)}
 
@@ -185,24 +186,13 @@ def _mended(data: ev.ModelChanged | ev.EffortDropped) -> dict[str, object]:
     return {"model": data.target, "fallback_model": "", "model_failures": 1, "window": Window()}
 
 
-def _hold(spend: Spend, name: str, microdollars: int) -> Spend:
-    return spend.model_copy(update={"holds": {**spend.holds, name: microdollars}}) if microdollars else spend
-
-
-def _settle(spend: Spend, name: str, cost_usd: float) -> Spend:
-    holds = {key: value for key, value in spend.holds.items() if key != name}
-    return spend.model_copy(
-        update={"holds": holds, "microdollars": spend.microdollars + round(cost_usd * MICRODOLLARS)}
-    )
-
-
 def _researches(state: RunState, data: ev.ResearchStarted | ev.ResearchFinished, time: float) -> dict[str, object]:
     match data:
         case ev.ResearchStarted():
             begun = Research(
                 run=data.research, tool_call_id=data.tool_call_id, title=data.title, limits=data.limits, started=time
             )
-            spend = _hold(state.spend, data.research, data.reserved_microdollars)
+            spend = hold(state.spend, data.research, data.reserved_microdollars)
             return {"researches": {**state.researches, data.research: begun}, "spend": spend}
         case ev.ResearchFinished():
             update = {
@@ -214,107 +204,5 @@ def _researches(state: RunState, data: ev.ResearchStarted | ev.ResearchFinished,
                 "cost_usd": data.cost_usd,
             }
             over = state.researches[data.research].model_copy(update=update)
-            spend = _settle(_with_tokens(state.spend, data), data.research, data.cost_usd)
+            spend = settle(with_tokens(state.spend, data), data.research, data.cost_usd)
             return {"researches": {**state.researches, data.research: over}, "spend": spend}
-
-
-def _with_tokens(spend: Spend, data: ev.LlmCall | ev.ResearchFinished) -> Spend:
-    return spend.model_copy(
-        update={
-            "prompt_tokens": spend.prompt_tokens + data.prompt_tokens,
-            "completion_tokens": spend.completion_tokens + data.completion_tokens,
-            "cached_tokens": spend.cached_tokens + data.cache_read_tokens,
-        }
-    )
-
-
-_StepEvent = (
-    ev.StepSubmitted
-    | ev.AttemptStarted
-    | ev.AttemptProgressed
-    | ev.AttemptWarned
-    | ev.AttemptFinished
-    | ev.StepCancelRequested
-)
-
-
-def _steps(state: RunState, data: _StepEvent, time: float) -> dict[str, object]:
-    match data:
-        case ev.StepSubmitted():
-            attempt = _submitted(data, time)
-            before = state.steps[data.step].attempts if data.step in state.steps else ()
-            warnings = state.steps[data.step].warnings if data.step in state.steps else ()
-            step = Step(name=data.step, attempts=(*before, attempt), warnings=warnings)
-            spend = _hold(state.spend, data.attempt, data.reserved_microdollars)
-            return {"steps": {**state.steps, data.step: step}, "spend": spend}
-        case ev.AttemptStarted():
-            return _with_attempt(state, data.step, data.attempt, status="running", started=time)
-        case ev.AttemptProgressed():
-            progress = {"stage": data.stage, "detail": data.detail, "progressed": time}
-            return _with_attempt(state, data.step, data.attempt, **progress)
-        case ev.AttemptWarned():
-            return _warned(state, data)
-        case ev.AttemptFinished():
-            changes = _with_attempt(
-                state,
-                data.step,
-                data.attempt,
-                status=data.outcome,
-                ended=time,
-                exit_code=data.exit_code,
-                reason=data.reason,
-                stage=None,
-                detail="",
-                diagnosis=data.diagnosis,
-                rank=data.rank,
-                seconds=data.seconds,
-                cost_usd=data.cost_usd,
-                log_bytes=data.log_bytes,
-                log_complete=data.log_complete,
-                gap_bytes=data.gap_bytes,
-                peak_rss_bytes=data.peak_rss_bytes,
-                outputs=tuple(data.outputs),
-                checkpoint=data.checkpoint,
-                best=tuple(data.best),
-            )
-            return {**changes, "spend": _settle(state.spend, data.attempt, data.cost_usd)}
-        case ev.StepCancelRequested():
-            step = state.steps[data.step].model_copy(update={"cancelling": True})
-            return {"steps": {**state.steps, data.step: step}}
-
-
-def _warned(state: RunState, data: ev.AttemptWarned) -> dict[str, object]:
-    warning = StepWarning(step=data.step, attempt=data.attempt, kind=data.kind, text=data.text)
-    step = state.steps[data.step]
-    step = step.model_copy(update={"warnings": (*step.warnings, warning)})
-    return {"steps": {**state.steps, data.step: step}, "unheard": (*state.unheard, warning)}
-
-
-def _submitted(data: ev.StepSubmitted, time: float) -> Attempt:
-    return Attempt(
-        id=data.attempt,
-        number=data.number,
-        command=data.command,
-        snapshot=data.snapshot,
-        uses=tuple(data.uses),
-        env=data.env,
-        deadline_seconds=data.deadline_seconds,
-        resources=data.resources,
-        pool=data.pool,
-        price_per_hour=data.price_per_hour,
-        cause=data.cause,
-        restores=data.restores,
-        secrets=data.secrets,
-        smoke=data.smoke,
-        evaluates=data.evaluates,
-        submitted=time,
-    )
-
-
-def _with_attempt(state: RunState, step_name: str, attempt_id: str, **update: object) -> dict[str, object]:
-    step = state.steps[step_name]
-    attempts = tuple(
-        attempt.model_copy(update=update) if attempt.id == attempt_id else attempt for attempt in step.attempts
-    )
-    changed = step.model_copy(update={"attempts": attempts})
-    return {"steps": {**state.steps, step_name: changed}}

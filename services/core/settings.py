@@ -123,6 +123,7 @@ class RunnerSettings(AttemptSettings):
     work_dir: Path | None = Field(None, description="Where a sandbox's commands run.")
     private_dir: Path | None = Field(None, description="What a sandbox's commands cannot reach; none: no sandbox.")
     heartbeat_seconds: float = Field(2.0, gt=0, description="Pause between two heartbeats.")
+    memory_limit_bytes: int | None = Field(None, ge=1, description="What the program may use; none: nobody knows.")
     stay: bool = Field(False, description="Wait for SIGTERM at the end: a pod's sidecar that ends is started again.")
 
 

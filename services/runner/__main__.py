@@ -121,7 +121,7 @@ def _tend(settings: RunnerSettings, spool: Spool, client: AttemptClient, halt: H
         heartbeat_seconds=settings.heartbeat_seconds,
     )
     try:
-        outcome = Sidecar(assignment, client, halt, MetricReader()).run()
+        outcome = Sidecar(assignment, client, halt, MetricReader(settings.memory_limit_bytes)).run()
     except Stopped:
         log.warning("stopped_before_the_end")
         return BUSY

@@ -1,6 +1,6 @@
 """Samples of the GPUs of this machine by NVML, where there are any and a binding for it is installed; else none.
 
-The binding is optional (`nvidia-ml-py`): the runner's image has it where GPUs are, and goes without elsewhere.
+The binding (`nvidia-ml-py`) is optional: who wants samples installs it beside the runner, where that sees the GPUs.
 """
 
 import importlib

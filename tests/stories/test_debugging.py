@@ -91,3 +91,14 @@ def test_an_agent_sleeps_through_a_step_in_which_nothing_is_wrong(house: House) 
     events = house.events("healthy")
     assert [type(event) for event in events].count(ev.Parked) == 1
     assert not [event for event in events if isinstance(event, ev.AgentNudged)]
+
+
+def test_a_step_that_comes_to_nothing_wakes_the_agent_while_it_runs(house: House) -> None:
+    house.rest("diverging")
+
+    events = house.events("diverging")
+    warned = [event for event in events if isinstance(event, ev.AttemptWarned)]
+    assert {event.attempt for event in warned} == {told.submitted(events)[0].attempt}, "the mended one gave none"
+    assert len({event.kind for event in warned}) == len(warned), "each kind is told once"
+    woken = [event for event in events if isinstance(event, ev.StatusChanged) and "warning" in event.detail]
+    assert woken and woken[0].source is Status.WAITING

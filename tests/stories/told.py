@@ -45,6 +45,7 @@ DEBUGGED = {
     "deadline": _trained("deadline", turns=8, refused=[Rule.TIMEOUT]),
     "injection": _trained("data_content", turns=10),
     "healthy": _trained(turns=4),
+    "diverging": _trained("cancelled", turns=11),
 }
 
 STOPPED = {
@@ -92,7 +93,7 @@ def every_failure_was_diagnosed(events: Sequence[ev.EventData]) -> None:
 
 
 def nobody_was_woken(events: Sequence[ev.EventData]) -> None:
-    """No run went on, and no model was asked, while a step that it waited for was at work."""
+    """No run went on, and no model was asked, while a step that it waited for was at work and gave no warning."""
     live: set[str] = set()
     waits = False
     for event in events:
@@ -101,6 +102,8 @@ def nobody_was_woken(events: Sequence[ev.EventData]) -> None:
                 live.add(event.attempt)
             case ev.AttemptFinished():
                 live.discard(event.attempt)
+            case ev.AttemptWarned():
+                waits = False
             case ev.Parked(wait=wait):
                 waits = wait.kind == "steps"
             case ev.StatusChanged(source=Status.WAITING):

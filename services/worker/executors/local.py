@@ -193,6 +193,8 @@ class LocalExecutor:
             "COHORT_OUTPUT_DIR": str(home / "out"),
             "COHORT_CHECKPOINT_DIR": str(home / "checkpoint"),
         }
+        if spec.memory_bytes is not None:
+            environment["COHORT_MEMORY_LIMIT_BYTES"] = str(spec.memory_bytes)
         # -P: what lies in the current directory is never imported.
         command = [sys.executable, "-P", "-m", "services.runner"]
         reading, writing = os.pipe()

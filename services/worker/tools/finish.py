@@ -1,11 +1,13 @@
 """`finish`: claim the result. Every claim is checked against what exists; the word of the model is not enough."""
 
 import math
+import re
 
 from pydantic import Field
 
 from services.core.errors import CohortError
-from services.core.records import FileRef, Wait
+from services.core.keys import rank_id
+from services.core.records import Attempt, FileRef, Wait
 from services.core.sandboxes import SANDBOX
 from services.worker.tools.accounts import metrics_of
 from services.worker.tools.questioning import questioned
@@ -14,6 +16,8 @@ from services.worker.tools.tool import Call, Finished, Parameters, Park, Replay,
 
 # The model sees values with six significant digits.
 _TOLERANCE = 1e-5
+_END_BYTES = 64 << 10
+_NUMBER = r"[-+]?\d{1,40}(?:\.\d{0,40})?(?:[eE][-+]?\d{1,3})?"
 _ADVICE = (
     "Do what is left, or take out of the plan and the claims what does not hold and say why in the summary. If you "
     "cannot go on without a person, call `ask`."
@@ -62,12 +66,23 @@ def _metric_problem(call: Call, name: str, claimed: float) -> str:
     for step in call.state.steps.values():
         for attempt in step.attempts:
             if attempt.status == "succeeded":
-                seen += [r.value for r in metrics_of(call, attempt) if r.name == name]
+                seen += [record.value for record in metrics_of(call, attempt) if record.name == name]
+                seen += _said_at_the_end(call, attempt, name)
     if any(math.isclose(value, claimed, rel_tol=_TOLERANCE) for value in seen):
         return ""
     if not seen:
         return f"metric {name!r}: no step that succeeded has printed it (as {name}=…)"
     return f"metric {name!r}: {claimed:g} was never printed; the last value printed is {seen[-1]:g}"
+
+
+def _said_at_the_end(call: Call, attempt: Attempt, name: str) -> list[float]:
+    """Values that the end of the attempt's log gives under this very name, whether or not it is one of a series: a
+    count or a size is a result too."""
+    log = rank_id(attempt.id, 0)
+    size = call.desk.logs.size(log)
+    text = call.desk.logs.read(log, max(0, size - _END_BYTES), _END_BYTES).decode(errors="replace")
+    said = re.finditer(rf"""(?<![\w.]){re.escape(name)}["']?\s?[=:]\s?({_NUMBER})(?![\w.]*\w)""", text)
+    return [float(match[1]) for match in said]
 
 
 def _find(call: Call, path: str) -> FileRef | None:

@@ -62,6 +62,27 @@ def test_a_tiny_value_is_not_taken_for_another(bench: Bench) -> None:
     assert "was never printed" in refusal(bench, metrics={"accuracy": 2.5e-7})
 
 
+@pytest.mark.parametrize(
+    ("line", "holds"),
+    [
+        ("rows=2\n", True),
+        ('{"rows": 2.0}\n', True),
+        ("kept rows: 2 of 4\n", True),
+        ("rows=2.5\n", False),
+        ("rows=21\n", False),
+        ("all_rows=2\n", False),
+        ("2 rows\n", False),
+        ("rows=2\n" + "x" * 70_000, False),
+    ],
+)
+def test_a_result_that_is_no_series_is_looked_for_at_the_end_of_the_log(bench: Bench, line: str, holds: bool) -> None:
+    attempt = bench.submit()
+    bench.print(attempt, line.encode())
+    bench.close(attempt)
+
+    assert (bench.use("finish", summary="Done.", metrics={"rows": 2}).finished is not None) is holds
+
+
 def test_a_metric_that_only_a_failed_attempt_printed_does_not_count(bench: Bench) -> None:
     attempt = bench.submit()
     bench.measure(attempt, "accuracy", 0.99)

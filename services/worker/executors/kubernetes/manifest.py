@@ -171,7 +171,7 @@ def _pod(spec: AttemptSpec, pool: Pool, terms: PodTerms, secrets: Sequence[StepS
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "initContainers": [_lay(spec, terms), _runner(spec, terms)],
+        "initContainers": [_lay(spec, terms), _runner(spec, terms, resources)],
         "containers": [_main(spec, terms, resources, secrets)],
         "volumes": [
             *({"name": name, "emptyDir": {}} for name in _volumes(spec)),
@@ -198,12 +198,15 @@ def _lay(spec: AttemptSpec, terms: PodTerms) -> Manifest:
     return {**_ours(LAY, ["lay"], spec, terms, volumes), "terminationMessagePolicy": "FallbackToLogsOnError"}
 
 
-def _runner(spec: AttemptSpec, terms: PodTerms) -> Manifest:
-    pace = {"COHORT_HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS)}
+def _runner(spec: AttemptSpec, terms: PodTerms, resources: Needs) -> Manifest:
+    known = {
+        "COHORT_HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS),
+        "COHORT_MEMORY_LIMIT_BYTES": str(resources.memory_bytes),
+    }
     of_sandbox = {"COHORT_WORK_DIR": f"{ROOT}/work", "COHORT_PRIVATE_DIR": f"{ROOT}/private"}
     places, further = (of_sandbox, ("work", "private")) if spec.step == SANDBOX else ({}, ())
     container = _ours(RUNNER, [], spec, terms, ("spool", "out", "checkpoint", "tmp", "token", *further))
-    return {**container, "env": [*container["env"], *_variables(pace | places)], "restartPolicy": "Always"}
+    return {**container, "env": [*container["env"], *_variables(known | places)], "restartPolicy": "Always"}
 
 
 def _ours(name: str, args: list[str], spec: AttemptSpec, terms: PodTerms, volumes: tuple[str, ...]) -> Manifest:

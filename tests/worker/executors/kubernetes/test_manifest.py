@@ -171,6 +171,12 @@ def test_a_step_that_says_nothing_gets_what_the_install_gives() -> None:
     assert main["resources"]["requests"]["cpu"] == "1000m"
 
 
+def test_the_sidecar_knows_how_much_memory_its_program_may_use() -> None:
+    for spec, memory in ((SPEC, 4 << 30), (GPUS, 64 << 30)):
+        sidecar = container(pod_of(spec, SPOT if spec is GPUS else CPU), "runner")
+        assert {"name": "COHORT_MEMORY_LIMIT_BYTES", "value": str(memory)} in sidecar["env"]
+
+
 def test_the_kubelet_waits_for_the_program_and_then_for_its_log() -> None:
     pod = pod_of(SPEC)
     assert pod["terminationGracePeriodSeconds"] == 10 + manifest.DRAIN_SECONDS
