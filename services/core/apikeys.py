@@ -68,9 +68,9 @@ class FirstKey:
 
     def __post_init__(self) -> None:
         if _KEY.fullmatch(self.text) is None:
-            raise BadRequest("a key reads ck_, 12 of a-z and 0-9, _, and 40 of them", "COHORT_FIRST_KEY")
+            raise BadRequest("COHORT_FIRST_KEY: a key reads ck_, 12 of a-z and 0-9, _, and 40 of them", "first_key")
         if not TENANT.fullmatch(self.tenant):
-            raise BadRequest(_TENANT_RULE, "COHORT_FIRST_TENANT")
+            raise BadRequest(f"COHORT_FIRST_TENANT: {_TENANT_RULE}", "first_tenant")
 
     def record(self) -> KeyRecord:
         return KeyRecord(
