@@ -2,14 +2,19 @@
 
 import base64
 import json
+import subprocess
 import threading
 from collections.abc import Iterator, Mapping
+from functools import reduce
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
+import redis
 import yaml
 
 from tests.deploy.chart import CHART, NAMESPACE, RELEASE, Manifest, helm, rendered
+from tests.servers import bound_to_us, program, wait_until
 
 _SECRETS = {"kind": "Secret", "name": "secrets", "singularName": "secret", "namespaced": True, "verbs": ["get", "list"]}
 _VERSION = {"major": "1", "minor": "34", "gitVersion": "v1.34.0"}
@@ -95,3 +100,30 @@ def test_redis_knows_the_password_that_the_services_use() -> None:
     assert values["password.conf"] == f"requirepass {values['password']}\n"
     address = f":{values['password']}@cohort-redis.{NAMESPACE}.svc:6379"
     assert (values["redis-url"], values["broker-url"]) == (f"redis://{address}/0", f"redis://{address}/1")
+
+
+def test_redis_takes_its_file_and_lets_nobody_in_without_the_password(tmp_path: Path) -> None:
+    text = (CHART / "files" / "redis.conf").read_text()
+    places = {
+        "/etc/redis-password": str(tmp_path),
+        "dir /data": f"dir {tmp_path}",
+        "port 6379": "port 0",
+        "bind *": "# ",
+    }
+    text = reduce(lambda found, place: found.replace(*place), places.items(), text)
+    (tmp_path / "password.conf").write_text("requirepass hunter2\n")
+    (tmp_path / "redis.conf").write_text(f"{text}unixsocket {tmp_path}/socket\n")
+    command = bound_to_us([program("redis-server", "redis-server"), str(tmp_path / "redis.conf")])
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        wait_until((tmp_path / "socket").exists)
+        with redis.Redis(unix_socket_path=f"{tmp_path}/socket") as stranger, pytest.raises(redis.AuthenticationError):
+            stranger.ping()
+        with redis.Redis(unix_socket_path=f"{tmp_path}/socket", password="hunter2") as client:
+            told = {**client.config_get("appendonly", "maxmemory-policy", "appendfsync", "databases")}
+        process.terminate()
+    assert told == {
+        "appendonly": "yes",
+        "maxmemory-policy": "noeviction",
+        "appendfsync": "everysec",
+        "databases": "2",
+    }
