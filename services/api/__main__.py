@@ -15,7 +15,7 @@ from services.api.hub import Hub
 from services.api.metrics import Metrics
 from services.api.parts import Bounds, Parts
 from services.core import logging
-from services.core.apikeys import ApiKeys
+from services.core.apikeys import ApiKeys, FirstKey
 from services.core.artifacts import ArtifactStore
 from services.core.attempts import AttemptStore
 from services.core.catalog import Catalog
@@ -64,11 +64,16 @@ class Server(uvicorn.Server):
 
 
 def parts_of(settings: ApiSettings) -> Parts:
-    """Everything the application is built from. Connects to nothing yet. Raises `BadRequest` for a bad pools file."""
+    """Everything the application is built from. Connects to nothing yet.
+
+    Raises `BadRequest` for a bad pools file or a first key that is none.
+    """
     client = connect(settings.redis_url, cluster=settings.redis_cluster, client_name="cohort-api")
     keys = Keys(settings.shards)
     artifacts = ArtifactStore(settings.artifact_url)
     store = RunStore(client, keys, Payloads(artifacts))
+    first_key = settings.first_key.get_secret_value()
+    first = FirstKey(first_key, settings.first_tenant) if first_key else None
     return Parts(
         store=store,
         attempts=AttemptStore(client, keys),
@@ -77,7 +82,7 @@ def parts_of(settings: ApiSettings) -> Parts:
         artifacts=artifacts,
         workspace=Workspace(artifacts),
         catalog=Catalog(store),
-        api_keys=ApiKeys(client),
+        api_keys=ApiKeys(client, first),
         hints=BackgroundHints(CeleryHints(celery_app(settings.broker_url))),
         hub=Hub(store, settings.redis_url),
         metrics=Metrics(),

@@ -2,6 +2,8 @@
 
 A key reads `ck_<id>_<secret>`. The secret has 206 random bits, so one SHA-256 of it is all that is stored and no slow
 hash is needed. Nothing is cached: a revoked key is refused at its next use.
+
+An install's first key comes from its settings and is kept nowhere: it is good for as long as it is set.
 """
 
 import hmac
@@ -9,6 +11,7 @@ import re
 import secrets
 import time
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 
@@ -22,6 +25,7 @@ _ID_LENGTH, _SECRET_LENGTH = 12, 40
 _KEY = re.compile(r"ck_([0-9a-z]{12})_([0-9a-z]{40})")
 TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 MAX_NAME = 100
+_TENANT_RULE = "a tenant is named with 1 to 63 of a-z, 0-9 and '-', not beginning with '-'"
 
 
 class Scope(StrEnum):
@@ -55,17 +59,37 @@ class KeyRecord(Record):
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
+@dataclass(frozen=True)
+class FirstKey:
+    """The key that the operator gave the API, with every right of its tenant. Raises `BadRequest` if it is none."""
+
+    text: str = field(repr=False)
+    tenant: str
+
+    def __post_init__(self) -> None:
+        if _KEY.fullmatch(self.text) is None:
+            raise BadRequest("COHORT_FIRST_KEY: a key reads ck_, 12 of a-z and 0-9, _, and 40 of them", "first_key")
+        if not TENANT.fullmatch(self.tenant):
+            raise BadRequest(f"COHORT_FIRST_TENANT: {_TENANT_RULE}", "first_tenant")
+
+    def record(self) -> KeyRecord:
+        return KeyRecord(
+            id=self.text.split("_")[1], tenant=self.tenant, name="first", scopes=(Scope.ADMIN,), created=0.0
+        )
+
+
 class ApiKeys:
     """The keys of one install."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, first: FirstKey | None = None) -> None:
         self._client = client
+        self._first = first
 
     @answered
     def create(self, tenant: str, scopes: Collection[Scope], name: str) -> tuple[KeyRecord, str]:
         """A new key and its text, which nobody can ever show again. Raises `BadRequest`."""
         if not TENANT.fullmatch(tenant):
-            raise BadRequest("a tenant is named with 1 to 63 of a-z, 0-9 and '-', not beginning with '-'", "tenant")
+            raise BadRequest(_TENANT_RULE, "tenant")
         if not scopes:
             raise BadRequest("a key needs at least one scope", "scopes")
         if not 0 < len(name) <= MAX_NAME:
@@ -84,6 +108,8 @@ class ApiKeys:
         match = _KEY.fullmatch(text)
         if match is None:
             raise BadKey("this is no API key")
+        if self._first is not None and hmac.compare_digest(_digest(text), _digest(self._first.text)):
+            return self._first.record()
         found, stored, revoked = self._client.hmget(api_key(match[1]), "record", "secret", "revoked")
         is_right = hmac.compare_digest(_digest(match[2]), (stored or b"").decode())
         if not is_right or revoked is not None:

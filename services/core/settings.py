@@ -39,6 +39,8 @@ class ApiSettings(SharedSettings):
     api_host: str = Field("127.0.0.1", description="Address to listen on.")
     api_port: int = Field(8470, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     runner_secret: SecretStr = Field(description="Signs the runner's attempt tokens; the controller has the same.")
+    first_key: SecretStr = Field(SecretStr(""), description="A key that is good while it is set here; it makes others.")
+    first_tenant: str = Field("default", description="The tenant of that key.")
     model: str = Field("", description="The model of goals that name none.")
     max_body_bytes: int = Field(64 * 2**20, ge=2**20, description="Largest request body.")
 

@@ -15,7 +15,7 @@ import structlog
 from celery import Celery
 from celery.platforms import SecurityWarning
 from celery.signals import worker_ready, worker_shutting_down
-from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from services.core.artifacts import ArtifactStore
 from services.core.attempts import AttemptStore
@@ -33,11 +33,13 @@ from services.core.settings import WorkerSettings
 from services.core.store import RunStore
 from services.core.workspace import Workspace
 from services.worker.calls import Calls
+from services.worker.canary import Canary
 from services.worker.engine import Engine, Slice
 from services.worker.housekeeping import Housekeeper
 from services.worker.leases import LeaseKeeper
 from services.worker.model import Limits, LitellmModel, Model
 from services.worker.prices import Price
+from services.worker.probes import answer_probes
 from services.worker.research import Researches, ResearchTerms
 from services.worker.shells import Shell
 from services.worker.shells.local import LocalShell
@@ -150,26 +152,33 @@ def serve(settings: WorkerSettings) -> None:
 
         stack.enter_context(Housekeeper(store, engine.shell, _HOUSEKEEPING_SECONDS))
 
+        canary = stack.enter_context(Canary(app, lambda: keeper.count() >= settings.worker_slots))
         if settings.worker_metrics_port:
-            start_http_server(settings.worker_metrics_port, registry=registry)
+            answer_probes(settings.worker_metrics_port, registry, canary.trouble)
 
-        @worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]
-        def say_ready(**_: Any) -> None:
-            log.info("worker_ready", slots=settings.worker_slots)
-
-        @worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
-        def drain(**_: Any) -> None:
-            log.info("worker_draining", leases=keeper.count())
-            engine.draining.set()
-
+        _tell_of_its_life(settings, keeper, engine, canary)
         app.Worker(
             hostname=f"worker-{os.getpid()}@{platform.node()}",
             pool="threads",
             concurrency=settings.worker_slots,
-            queues=[QUEUE],
+            queues=[QUEUE, canary.queue],
             loglevel="WARNING",
             quiet=True,
             without_gossip=True,
             without_mingle=True,
             without_heartbeat=True,
         ).start()
+
+
+def _tell_of_its_life(settings: WorkerSettings, keeper: LeaseKeeper, engine: Engine, canary: Canary) -> None:
+    """Log the worker's beginning, and let all know of its end."""
+
+    @worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]
+    def say_ready(**_: Any) -> None:
+        log.info("worker_ready", slots=settings.worker_slots)
+
+    @worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
+    def drain(**_: Any) -> None:
+        log.info("worker_draining", leases=keeper.count())
+        engine.draining.set()
+        canary.stop()

@@ -79,7 +79,25 @@ def test_a_hint_reaches_the_broker(process: subprocess.Popen[str], client: Clien
     assert answer.json()["run"] in json.dumps(json.loads(message)["headers"])
 
 
-@pytest.mark.parametrize("spoilt", [{"COHORT_API_PORT": "x"}, {"COHORT_TYPO": "1"}])
+FIRST_KEY = f"ck_{'a' * 12}_{'b' * 40}"
+
+
+def test_the_first_key_makes_others(environment: dict[str, str]) -> None:
+    given = {"COHORT_FIRST_KEY": FIRST_KEY, "COHORT_FIRST_TENANT": "acme"}
+    command = bound_to_us([sys.executable, "-m", "services.api"])
+    with subprocess.Popen(command, env=environment | given, stderr=subprocess.PIPE, text=True) as process:
+        url = f"http://127.0.0.1:{said(process.stderr, 'listening')['port']}/v1"
+        headers = {"Authorization": f"Bearer {FIRST_KEY}"}
+        with httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=30) as http:
+            made = http.post("/keys", json={"name": "ci", "scopes": ["submit"]}).json()
+            whose = http.get("/whoami", headers={"Authorization": f"Bearer {made['secret']}"}).json()
+        process.kill()
+    assert whose["tenant"] == "acme"
+
+
+@pytest.mark.parametrize(
+    "spoilt", [{"COHORT_API_PORT": "x"}, {"COHORT_TYPO": "1"}, {"COHORT_FIRST_KEY": "hunter2 is no key"}]
+)
 def test_a_bad_setting_is_named_and_ends_the_process(environment: dict[str, str], spoilt: dict[str, str]) -> None:
     command = [sys.executable, "-m", "services.api"]
     result = subprocess.run(command, env=environment | spoilt, capture_output=True, text=True, timeout=60)

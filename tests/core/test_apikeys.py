@@ -1,6 +1,6 @@
 import pytest
 
-from services.core.apikeys import ApiKeys, BadKey, KeyNotFound, Scope
+from services.core.apikeys import ApiKeys, BadKey, FirstKey, KeyNotFound, Scope
 from services.core.errors import BadRequest, StoreUnavailable
 from services.core.keys import api_key
 from services.core.redis import Client
@@ -82,3 +82,22 @@ def test_a_redis_that_is_away_is_no_bad_key(redis_server: RedisServer, api_keys:
     redis_server.kill()
     with pytest.raises(StoreUnavailable):
         api_keys.check(text)
+
+
+FIRST = f"ck_{'a' * 12}_{'b' * 40}"
+
+
+def test_the_first_key_is_good_for_as_long_as_it_is_set(client: Client) -> None:
+    record = ApiKeys(client, FirstKey(FIRST, "acme")).check(FIRST)
+    assert (record.tenant, record.may(Scope.ADMIN)) == ("acme", True)
+    with pytest.raises(BadKey):
+        ApiKeys(client, FirstKey(FIRST.replace("b", "c"), "acme")).check(FIRST)
+    with pytest.raises(BadKey):
+        ApiKeys(client).check(FIRST)
+
+
+@pytest.mark.parametrize(("text", "tenant"), [("hunter2", "acme"), (FIRST, "-")])
+def test_a_first_key_that_is_none_is_refused_without_being_shown(text: str, tenant: str) -> None:
+    with pytest.raises(BadRequest) as error:
+        FirstKey(text, tenant)
+    assert "hunter2" not in str(error.value)

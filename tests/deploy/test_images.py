@@ -43,7 +43,7 @@ def pinned(image: str) -> dict[str, str]:
     return {entry.partition("==")[0]: entry for entry in re.split(r"\n(?! )", text.strip())}
 
 
-@pytest.mark.parametrize("image", ["api", "runner", "trainer", "worker"])
+@pytest.mark.parametrize("image", ["api", "runner", "scripted", "trainer", "worker"])
 def test_every_package_has_its_version_and_hashes(image: str) -> None:
     packages = pinned(image)
     assert packages
@@ -55,6 +55,7 @@ def test_every_package_has_its_version_and_hashes(image: str) -> None:
     [
         ("api", ["services.api.__main__"]),
         ("runner", ["services.runner.__main__"]),
+        ("scripted", ["services.scripted.__main__"]),
         ("worker", ["services.worker.__main__", "services.worker.controller.__main__"]),
     ],
 )
@@ -87,6 +88,7 @@ def test_a_service_has_all_that_it_imports(image: str, modules: list[str], tmp_p
     [
         ("runner", {"celery", "litellm", "kubernetes", "fastapi", "redis", "fsspec"}),
         ("api", {"litellm", "kubernetes"}),
+        ("scripted", {"litellm", "kubernetes"}),
         ("trainer", {"pydantic", "celery"}),
     ],
 )
@@ -94,7 +96,7 @@ def test_an_image_has_nothing_that_its_service_must_not_have(image: str, barred:
     assert set(pinned(image)) & barred == set()
 
 
-@pytest.mark.parametrize("image", ["api", "runner", "trainer", "worker"])
+@pytest.mark.parametrize("image", ["api", "runner", "scripted", "trainer", "worker"])
 def test_no_image_runs_as_root(image: str) -> None:
     assert re.findall(r"^USER (.+)$", dockerfile(image), re.MULTILINE) == ["10001:10001"]
 

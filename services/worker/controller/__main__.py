@@ -5,10 +5,11 @@ import sys
 import threading
 from uuid import uuid4
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 
 from services.core.artifacts import ArtifactStore
 from services.core.attempts import AttemptStore
+from services.core.catalog import Catalog
 from services.core.errors import BadRequest
 from services.core.hints import CeleryHints, celery_app
 from services.core.keys import Keys
@@ -22,10 +23,13 @@ from services.core.settings import ControllerSettings, load
 from services.core.store import RunStore
 from services.worker.controller.archive import Archivist
 from services.worker.controller.attempts import Reconciler, Terms
+from services.worker.controller.figures import count_ready
 from services.worker.controller.leader import Leadership
 from services.worker.controller.loop import Controller
 from services.worker.controller.news import News
+from services.worker.controller.pulse import Pulse
 from services.worker.executors.chosen import executor_of
+from services.worker.probes import answer_probes
 
 
 def main() -> int:
@@ -64,11 +68,13 @@ def build(settings: ControllerSettings) -> Controller:
     ledger = Ledger(client)
     reconciler = Reconciler(store, attempts, logs, ledger, executor, hints, terms)
     leadership = Leadership(client, "controller", uuid4().hex, settings.leader_seconds)
+    pulse = Pulse()
+    count_ready(Catalog(store), registry)
     if settings.controller_metrics_port:
-        start_http_server(settings.controller_metrics_port, registry=registry)
+        answer_probes(settings.controller_metrics_port, registry, pulse.trouble)
     archivist, news = Archivist(store, ledger, logs, artifacts), News()
     executor.watch(news.tell)
-    return Controller(store, leadership, reconciler, archivist, hints, news, settings.sweep_seconds)
+    return Controller(store, leadership, reconciler, archivist, hints, news, settings.sweep_seconds, pulse)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ meanwhile is seen to between two of them: with thousands of attempts a round tak
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import shuffle
 
 import structlog
@@ -22,6 +22,7 @@ from services.worker.controller.archive import Archivist
 from services.worker.controller.attempts import Reconciler
 from services.worker.controller.leader import Leadership
 from services.worker.controller.news import News
+from services.worker.controller.pulse import Pulse
 
 log = structlog.get_logger()
 
@@ -49,6 +50,7 @@ class Controller:
     hints: Hints
     news: News
     seconds: float
+    pulse: Pulse = field(default_factory=Pulse)
 
     def run(self, stopped: threading.Event) -> None:
         """Work until `stopped`. Redis being away is waited out; nothing else may end the loop."""
@@ -89,6 +91,7 @@ class Controller:
 
     def _see_to_news(self) -> None:
         """Some of what came goes first. Who does not lead forgets it: a leader's first round looks at everything."""
+        self.pulse.beat()
         if not self.leadership.hold():
             self.news.forget()
             raise NotLeading

@@ -1,0 +1,40 @@
+"""What a process without an API answers over HTTP: `/metrics` to Prometheus, `/healthz` to the kubelet."""
+
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+_TEXT = "text/plain; charset=utf-8"
+
+
+def answer_probes(port: int, registry: CollectorRegistry, trouble: Callable[[], str]) -> ThreadingHTTPServer:
+    """Answer on a thread until the process ends; port 0 takes a free one. `trouble` says why this process is not alive,
+    nothing while it is: 200 or 503."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            match self.path.partition("?")[0]:
+                case "/metrics":
+                    self._send(200, CONTENT_TYPE_LATEST, generate_latest(registry))
+                case "/healthz":
+                    told = trouble()
+                    self._send(503 if told else 200, _TEXT, f"{told or 'ok'}\n".encode())
+                case _:
+                    self._send(404, _TEXT, b"there is /metrics and /healthz\n")
+
+        def _send(self, status: int, content_type: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """A probe every few seconds is no event."""
+
+    server = ThreadingHTTPServer(("", port), Answer)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
+    return server
