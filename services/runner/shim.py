@@ -232,11 +232,12 @@ class Shim:
         report, child_report = os.pipe()
         # A signal for the child must find it with its own answers to signals, not with ours.
         signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
+        mine = os.getpid()
         try:
             pid = os.fork()
             if pid == 0:
                 os.close(gate)
-                become(self._options, self._prctl, child_output, child_gate, child_report)
+                become(self._options, self._prctl, mine, child_output, child_gate, child_report)
         except OSError as error:
             raise StartFailed(f"could not start a process: {error.strerror}", 126) from error
         finally:
@@ -407,8 +408,8 @@ class Shim:
         return REFUSED if exit_code is None else exit_code
 
 
-def become(options: argparse.Namespace, prctl: Prctl, output: int, gate: int, report: int) -> NoReturn:
-    """In the child: turn into the program. Failures go to `report` as [message, exit code]; success closes it."""
+def become(options: argparse.Namespace, prctl: Prctl, parent: int, output: int, gate: int, report: int) -> NoReturn:
+    """In the child of `parent`: turn into the program. What fails goes to `report` as [message, exit code], if anything."""
     name: str = options.command[0]
     try:
         signal.set_wakeup_fd(-1)
@@ -423,7 +424,8 @@ def become(options: argparse.Namespace, prctl: Prctl, output: int, gate: int, re
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        if os.read(gate, 1) != b"!":
+        # A parent that died before it was to be died for sends no signal any more.
+        if os.read(gate, 1) != b"!" or os.getppid() != parent:
             os._exit(REFUSED)
         if options.cwd is not None:
             os.chdir(options.cwd)
