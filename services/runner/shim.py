@@ -409,7 +409,7 @@ class Shim:
 
 
 def become(options: argparse.Namespace, prctl: Prctl, parent: int, output: int, gate: int, report: int) -> NoReturn:
-    """In the child of `parent`: turn into the program. What fails goes to `report` as [message, exit code], if anything."""
+    """In the child of `parent`: turn into the program. `report` gets failures as [message, exit code], or is closed."""
     name: str = options.command[0]
     try:
         signal.set_wakeup_fd(-1)
