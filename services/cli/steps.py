@@ -6,19 +6,11 @@ from services.cli.follow import Observed
 from services.cli.look import INDENT, Look, Tone, bar, bytes_text, end_text, number_text, seconds_text, tone_of
 from services.cli.plain import cut, one_line
 from services.core import events as ev
+from services.core.fold_steps import StepEvent
 from services.core.keys import step_of_attempt
 
 _MOST_METRICS = 5
 _MARKS = {"succeeded": "✔", "cancelled": "◼"}
-
-StepEvent = (
-    ev.StepSubmitted
-    | ev.AttemptStarted
-    | ev.AttemptProgressed
-    | ev.AttemptWarned
-    | ev.AttemptFinished
-    | ev.StepCancelRequested
-)
 
 
 def event_lines(data: StepEvent, look: Look) -> Iterator[str]:

@@ -13,6 +13,7 @@ StepEvent = (
     | ev.AttemptFinished
     | ev.StepCancelRequested
 )
+"""What a run's log tells of its steps."""
 
 
 def steps_after(state: RunState, data: StepEvent, time: float) -> dict[str, object]:

@@ -5,6 +5,7 @@ knows which number means what; this adds where it is.
 """
 
 import re
+from typing import TypeVar
 
 from services.core.metric_places import Place, finite, whole
 from services.core.metric_plans import Mark, Plan, Plans, Read, number_spans
@@ -15,27 +16,35 @@ _RUN = re.compile(r"\d+")
 _MAX_FORMS = 20_000
 
 Span = tuple[int, int]
+N = TypeVar("N", int, float)
+
+
+def _fixed(part: Mark | N | None) -> N | None:
+    """What stands there on every line of the form; None where the lines differ."""
+    return None if isinstance(part, Mark) else part
 
 
 class _Layout:
     """Where in the bytes of a form's lines the numbers are that matter."""
 
-    __slots__ = ("is_fixed", "numbers", "place", "values")
+    __slots__ = ("fixed", "numbers", "place", "values")
 
     def __init__(self, plan: Plan, spans: list[Span]) -> None:
         self.values = [
-            (name, *(spans[at.position] if isinstance(at, Mark) else (-1, -1)), unit, at)
+            (name, *spans[at.position], unit, 0.0) if isinstance(at, Mark) else (name, -1, -1, unit, at)
             for name, at, unit in plan.series
         ]
         self.place = [
             spans[part.position] if isinstance(part, Mark) else None
             for part in (plan.step, plan.epoch, plan.rank, plan.fold, plan.trial)
         ]
-        self.is_fixed = Place(*[None if isinstance(part, Mark) else part for part in plan[1:]])  # type: ignore[arg-type]
+        self.fixed = Place(
+            _fixed(plan.step), _fixed(plan.epoch), _fixed(plan.rank), plan.split, _fixed(plan.fold), _fixed(plan.trial)
+        )
 
     def fill(self, line: bytes) -> Reading | None:
         step, epoch, rank, fold, trial = self.place
-        place = self.is_fixed
+        place = self.fixed
         if step or epoch or rank or fold or trial:
             place = Place(
                 whole(float(line[step[0] : step[1]])) if step else place.step,
@@ -53,7 +62,7 @@ class _Layout:
             place,
             tuple(
                 [
-                    Value(name, float(line[start:end]) if start >= 0 else at, unit)  # type: ignore[arg-type]
+                    Value(name, float(line[start:end]) if start >= 0 else at, unit)
                     for name, start, end, unit, at in self.values
                 ]
             ),

@@ -41,6 +41,9 @@ class Told:
     def publish(self, run: str) -> None:
         self.runs.append(run)
 
+    def backlog(self) -> int:
+        return len(self.runs)
+
 
 @dataclass(frozen=True)
 class Api:

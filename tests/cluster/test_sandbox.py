@@ -82,8 +82,8 @@ def bench(
     sandboxes = SandboxStore(client, keys, Payloads(artifacts))
     small = Resources(cpu=0.2, memory=256 << 20)
     shell = SandboxShell(store, sandboxes, ledger, artifacts, POOLS, SandboxTerms(900, 3600, small))
-    desk = Desk(Workspace(artifacts), artifacts, attempts, logs, ledger, shell, POOLS, Researches(store, Told()))  # type: ignore[arg-type]
-    with Rounds(Reconciler(store, attempts, logs, ledger, world.executor, Told(), terms)):  # type: ignore[arg-type]
+    desk = Desk(Workspace(artifacts), artifacts, attempts, logs, ledger, shell, POOLS, Researches(store, Told()))
+    with Rounds(Reconciler(store, attempts, logs, ledger, world.executor, Told(), terms)):
         yield Bench(desk, store)
     server.stop()
 

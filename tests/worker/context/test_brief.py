@@ -1,5 +1,7 @@
 """Where a run stands, as its agent is told each turn: never more than a page, and true whatever was forgotten."""
 
+from typing import Literal
+
 from services.core.lifecycle import Status
 from services.core.notes import Best
 from services.core.records import Diagnosis, FileRef, Limits, PlanItem, Step
@@ -11,8 +13,8 @@ from tests.worker.states import CREATED, attempt, said, spend_of, state_of, step
 NOW = CREATED + 60 * 60
 
 
-def item(number: int, status: str) -> PlanItem:
-    return PlanItem(id=str(number), content=f"item {number}", status=status)  # type: ignore[arg-type]
+def item(number: int, status: Literal["pending", "in_progress", "completed"]) -> PlanItem:
+    return PlanItem(id=str(number), content=f"item {number}", status=status)
 
 
 def test_a_run_that_has_done_nothing_knows_what_is_left() -> None:
