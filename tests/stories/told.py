@@ -38,7 +38,7 @@ DEBUGGED = {
     "missing-package": _trained("missing_module", turns=7),
     "nan": _trained("numerics", turns=9),
     # Its first attempt ended with exit code 0.
-    "silent-nan": _trained("succeeded", turns=7),
+    "silent-nan": _trained("succeeded", turns=8),
     "hang": _trained("hang", turns=8),
     "data-not-found": _trained("file_not_found", turns=8),
     "checkpoint-mismatch": Told({"pretrain": ["succeeded"], "finetune": ["checkpoint_mismatch", "succeeded"]}, turns=7),
