@@ -72,7 +72,10 @@ def test_exit_code_0_is_not_believed_where_the_loss_is_no_number(house: House) -
 
     assert [one.exit_code for one in state.steps["train"].attempts] == [0, 0]
     *_, first, second = told.answers(house.events("silent-nan"), "wait_for_steps")
-    assert "class numerics, to be mended by: code" in first and "diagnosis, from its log" not in second.partition("<evidence")[0]
+    assert (
+        "class numerics, to be mended by: code" in first
+        and "diagnosis, from its log" not in second.partition("<evidence")[0]
+    )
 
 
 def test_a_log_that_tells_the_model_what_to_do_permits_nothing(house: House) -> None:
