@@ -29,6 +29,7 @@ from services.core.redis import connect
 from services.core.sandboxes import SandboxStore
 from services.core.settings import ApiSettings, load
 from services.core.store import RunStore
+from services.core.traced import Traced, traced
 from services.core.workspace import Workspace
 
 # Long downloads and uploads get so long to end once a signal came; Kubernetes kills after 30 s unless told.
@@ -63,7 +64,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def parts_of(settings: ApiSettings) -> Parts:
+def parts_of(settings: ApiSettings, traced: Traced) -> Parts:
     """Everything the application is built from. Connects to nothing yet.
 
     Raises `BadRequest` for a bad pools file or a first key that is none.
@@ -71,7 +72,7 @@ def parts_of(settings: ApiSettings) -> Parts:
     client = connect(settings.redis_url, cluster=settings.redis_cluster, client_name="cohort-api")
     keys = Keys(settings.shards)
     artifacts = ArtifactStore(settings.artifact_url)
-    store = RunStore(client, keys, Payloads(artifacts))
+    store = RunStore(client, keys, Payloads(artifacts), traced.onlookers)
     first_key = settings.first_key.get_secret_value()
     first = FirstKey(first_key, settings.first_tenant) if first_key else None
     return Parts(
@@ -90,6 +91,7 @@ def parts_of(settings: ApiSettings) -> Parts:
         default_model=settings.model,
         pools=Pools.of(settings),
         bounds=Bounds(submission_bytes=settings.max_body_bytes),
+        trace=traced.trace,
     )
 
 
@@ -98,10 +100,15 @@ def main() -> int:
     try:
         settings = load(ApiSettings)
         logging.configure("api", settings.log_level, settings.log_format)
-        parts = parts_of(settings)
+        with traced(settings, "api") as spans:
+            _serve(settings, parts_of(settings, spans))
     except BadRequest as error:
         print(f"cohort api: {error}", file=sys.stderr)
         return 2
+    return 0
+
+
+def _serve(settings: ApiSettings, parts: Parts) -> None:
     config = uvicorn.Config(
         create_app(parts),
         host=settings.api_host,
@@ -114,7 +121,6 @@ def main() -> int:
         timeout_keep_alive=75,
     )
     Server(config, parts.hub).run()
-    return 0
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def create_app(parts: Parts) -> FastAPI:
         title="Cohort", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     app.state.parts = parts
-    app.add_middleware(Edge, metrics=parts.metrics)
+    app.add_middleware(Edge, metrics=parts.metrics, trace=parts.trace)
     problems.install(app)
     for resource in _RESOURCES:
         app.include_router(resource.router)

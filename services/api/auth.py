@@ -15,6 +15,7 @@ from services.api.problems import Forbidden, NoKey
 from services.core import tokens
 from services.core.apikeys import KeyRecord, Scope
 from services.core.keys import rank_id, split_rank
+from services.core.logging import from_now_on
 from services.core.tokens import BadToken
 
 
@@ -24,6 +25,7 @@ def _having(scope: Scope | None) -> Callable[[Request], Awaitable[KeyRecord]]:
         caller = await run_sync(parts.api_keys.check, _credential(request, "an API key"))
         if scope is not None and not caller.may(scope):
             raise Forbidden(f"this route needs a key with the scope {scope}; this one has {', '.join(caller.scopes)}")
+        from_now_on(tenant=caller.tenant, key=caller.id)
         return caller
 
     return check
@@ -44,6 +46,7 @@ async def _runner(request: Request, attempt: AttemptId) -> str:
         raise BadToken("this is no token of ours for the runner's ingest")
     whole, rank = split_rank(attempt)
     tokens.check(parts.runner_secret, whole, token)
+    from_now_on(attempt=rank_id(whole, rank))
     return rank_id(whole, rank)
 
 

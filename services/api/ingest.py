@@ -4,6 +4,7 @@ Everything here may be sent twice. A sidecar that is told 410 stops; whatever ti
 asks again for ever.
 """
 
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Literal
 
@@ -31,6 +32,7 @@ from services.core.observations import FinishReport, Observations
 from services.core.paths import clean_path
 from services.core.record import Record
 from services.core.records import FileRef, RunState
+from services.core.spans import runner_spans
 
 router = APIRouter(prefix="/internal/v1/attempts/{attempt}", tags=["runner"])
 
@@ -192,6 +194,8 @@ def finish(
     _check_outputs(report, parts.attempts.outputs(attempt))
     parts.attempts.finish(attempt, report, log_complete=_is_complete(parts, attempt, report))
     faults.reach("api.finish_recorded")
+    for span in runner_spans(attempt, run_of_attempt(attempt), record.claimed_at, report, time.time()):
+        parts.trace(span)
     return answer(Finished(complete=parts.attempts.record(attempt).log_complete))
 
 

@@ -16,6 +16,7 @@ from services.core.catalog import Catalog
 from services.core.logs import LogStore
 from services.core.pools import Pools
 from services.core.sandboxes import SandboxStore
+from services.core.spans import Trace, untraced
 from services.core.store import RunStore
 from services.core.workspace import Workspace
 
@@ -52,6 +53,7 @@ class Parts:
     cancel_grace_seconds: int = 10
     bounds: Bounds = field(default_factory=Bounds)
     granted: Granted = field(default_factory=Granted)
+    trace: Trace = untraced
 
 
 async def _parts(request: Request) -> Parts:

@@ -22,6 +22,8 @@ CONTEXT = "context"
 WAITING_TOOL = "wait_for_steps"
 """The tool whose answer tells the agent of the warnings that came meanwhile."""
 
+_WITHIN_A_TURN = frozenset({Status.RUNNING, Status.WAITING})
+
 # A provider that counts otherwise than so does not count the prompt.
 _LEAST_RATIO, _MOST_RATIO = 0.3, 3.0
 # What is sent instead of a prompt that was too long.
@@ -61,6 +63,8 @@ def fold(state: RunState, event: ev.Event) -> RunState:
         raise ValueError(f"event {event.seq} does not follow {state.seq}")
     changes = _changes(state, event.data, event.time)
     turn = max(state.turn, event.turn)
+    if turn > state.turn:
+        changes["turn_began"] = event.time
     return state.model_copy(update={**changes, "seq": event.seq, "turn": turn, "updated": event.time})
 
 
@@ -74,9 +78,9 @@ def _changes(state: RunState, data: ev.EventData, time: float) -> dict[str, obje
         case ev.StatusChanged():
             return _moved(state, data, time)
         case ev.ToolCall() | ev.ToolStateChange() | ev.ToolOutput():
-            return _tool_calls(state, data)
+            return _tool_calls(state, data, time)
         case ev.LlmRequest() | ev.LlmCall() | ev.LlmFailed():
-            return _model_calls(state, data)
+            return _model_calls(state, data, time)
         case (
             ev.StepSubmitted()
             | ev.AttemptStarted()
@@ -110,7 +114,9 @@ def _changes(state: RunState, data: ev.EventData, time: float) -> dict[str, obje
 
 def _moved(state: RunState, data: ev.StatusChanged, time: float) -> dict[str, object]:
     check_move(state.status, data.target)
-    changes: dict[str, object] = {"status": data.target, "reason": data.reason, "detail": data.detail}
+    changes: dict[str, object] = {"status": data.target, "reason": data.reason, "detail": data.detail, "moved": time}
+    if data.target not in _WITHIN_A_TURN:
+        changes["turn_began"] = None
     if state.status is Status.NEEDS_HUMAN and data.target is Status.RUNNING:
         changes["forgiven"] = {name: step.failed_attempts for name, step in state.steps.items()}
         changes["questioned"] = 0
@@ -119,13 +125,15 @@ def _moved(state: RunState, data: ev.StatusChanged, time: float) -> dict[str, ob
     return changes
 
 
-def _tool_calls(state: RunState, data: ev.ToolCall | ev.ToolStateChange | ev.ToolOutput) -> dict[str, object]:
+def _tool_calls(
+    state: RunState, data: ev.ToolCall | ev.ToolStateChange | ev.ToolOutput, time: float
+) -> dict[str, object]:
     match data:
         case ev.ToolCall():
-            call = OpenCall(tool_call_id=data.tool_call_id, tool=data.tool, index=len(state.open_calls))
+            call = OpenCall(tool_call_id=data.tool_call_id, tool=data.tool, index=len(state.open_calls), since=time)
             return {"open_calls": (*state.open_calls, call)}
         case ev.ToolStateChange() if data.state == "running":
-            return {"open_calls": tuple(_begun(call, data.tool_call_id) for call in state.open_calls)}
+            return {"open_calls": tuple(_begun(call, data.tool_call_id, time) for call in state.open_calls)}
         case ev.ToolOutput():
             left = tuple(call for call in state.open_calls if call.tool_call_id != data.tool_call_id)
             # A tool that parked the run finds its wait again until it has answered.
@@ -136,11 +144,11 @@ def _tool_calls(state: RunState, data: ev.ToolCall | ev.ToolStateChange | ev.Too
             return {}
 
 
-def _begun(call: OpenCall, tool_call_id: str) -> OpenCall:
-    return call.model_copy(update={"begun": True}) if call.tool_call_id == tool_call_id else call
+def _begun(call: OpenCall, tool_call_id: str, time: float) -> OpenCall:
+    return call.model_copy(update={"begun": True, "since": time}) if call.tool_call_id == tool_call_id else call
 
 
-def _model_calls(state: RunState, data: ev.LlmRequest | ev.LlmCall | ev.LlmFailed) -> dict[str, object]:
+def _model_calls(state: RunState, data: ev.LlmRequest | ev.LlmCall | ev.LlmFailed, time: float) -> dict[str, object]:
     spend = state.spend
     match data:
         case ev.LlmRequest():
@@ -148,6 +156,7 @@ def _model_calls(state: RunState, data: ev.LlmRequest | ev.LlmCall | ev.LlmFaile
                 call=data.call,
                 reserved_microdollars=data.reserved_microdollars,
                 estimated_tokens=data.estimated_tokens,
+                since=time,
             )
             return {"model_call": pending, "spend": hold(spend, data.call, data.reserved_microdollars)}
         case ev.LlmCall():

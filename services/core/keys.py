@@ -5,7 +5,7 @@ follows from its id alone. What spans runs (a tenant's budget, API keys) has a t
 
 | key | type | holds |
 | --- | --- | --- |
-| `{c07}:run:<run>` | hash | seq, status, lease (generation, owner, until), wake_at, snapshot (JSON of `RunState`) |
+| `{c07}:run:<run>` | hash | seq, status, lease (generation, owner, until), ids of the last writes, wake_at, snapshot |
 | `{c07}:run:<run>:events` | stream | the event log; the entry id is `<seq>-0`, so there is no second numbering |
 | `{c07}:run:<run>:talk` | list | the conversation: one JSON entry per message of the model's view |
 | `{c07}:run:<run>:seen` | hash | dedupe key of an outside fact → the seq that recorded it |

@@ -179,12 +179,14 @@ class Wait(Record):
 
 
 class OpenCall(Record):
-    """A tool call whose intent is written and whose output is not. `begun`: an unsafe tool has been started."""
+    """A tool call whose intent is written and whose output is not. `begun`: an unsafe tool has been started. `since`:
+    when it was asked for, or begun."""
 
     tool_call_id: str
     tool: str
     index: int
     begun: bool = False
+    since: float | None = None
 
 
 class PendingModelCall(Record):
@@ -193,6 +195,7 @@ class PendingModelCall(Record):
     call: str
     reserved_microdollars: int
     estimated_tokens: int = 0
+    since: float | None = None
 
 
 class Spend(Record):
@@ -215,7 +218,10 @@ class Spend(Record):
 
 
 class RunState(Record):
-    """Where a run stands after event `seq`. `unheard`: the warnings that no answer to the agent has told yet."""
+    """Where a run stands after event `seq`. `unheard`: the warnings that no answer to the agent has told yet.
+
+    `moved` is when its status last changed. `turn_began`: when the turn did that it is in, None between two stretches.
+    """
 
     version: int = 1
     run: str
@@ -239,6 +245,8 @@ class RunState(Record):
     updated: float
     started: float | None = None
     ended: float | None = None
+    moved: float | None = None
+    turn_began: float | None = None
     deadline: float | None = None
     snapshot: str
     input_snapshot: str

@@ -31,6 +31,11 @@ class SharedSettings(BaseSettings):
     local_price_per_hour: float = Field(0.0, ge=0, description="Dollars an hour of the local executor costs.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
     log_format: Literal["json", "console"] = Field("json", description="How log lines look.")
+    traces_url: str = Field(
+        "", description="Where spans go, by OTLP over HTTP: http://…:4318/v1/traces; empty: nowhere."
+    )
+    traces_headers: SecretStr = Field(SecretStr(""), description="Headers for it: name=value,name=value.")
+    traces_ratio: float = Field(1.0, ge=0, le=1, description="The part of all runs that is traced.")
 
 
 class ApiSettings(SharedSettings):

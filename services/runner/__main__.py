@@ -63,8 +63,7 @@ def _started(kind: type[S], work: Callable[[S, AttemptClient, Halt], int]) -> in
     except (BadRequest, OSError) as error:
         print(f"runner: {error}", file=sys.stderr)
         return MISCONFIGURED
-    configure("runner", settings.log_level, "json")
-    structlog.contextvars.bind_contextvars(attempt=settings.attempt)
+    configure("runner", settings.log_level, "json", attempt=settings.attempt)
     halt = Halt()
     headers = {"Authorization": f"Bearer {token}"}
     # Never closed: a thread may be in a call when the process ends.

@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 import warnings
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -17,6 +18,7 @@ from celery.platforms import SecurityWarning
 from celery.signals import worker_ready, worker_shutting_down
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from services.core.appended import Onlooker
 from services.core.artifacts import ArtifactStore
 from services.core.attempts import AttemptStore
 from services.core.hints import QUEUE, TASK, CeleryHints, celery_app
@@ -31,6 +33,7 @@ from services.core.resources import Resources
 from services.core.sandboxes import SandboxStore
 from services.core.settings import WorkerSettings
 from services.core.store import RunStore
+from services.core.traced import traced
 from services.core.workspace import Workspace
 from services.worker.calls import Calls
 from services.worker.canary import Canary
@@ -108,10 +111,10 @@ def research_terms(settings: WorkerSettings) -> ResearchTerms:
     )
 
 
-def build_store(settings: WorkerSettings) -> RunStore:
+def build_store(settings: WorkerSettings, onlookers: Sequence[Onlooker] = ()) -> RunStore:
     """The run store of a process."""
     client = connect(settings.redis_url, cluster=settings.redis_cluster, client_name="cohort-worker")
-    return RunStore(client, Keys(settings.shards), Payloads(ArtifactStore(settings.artifact_url)))
+    return RunStore(client, Keys(settings.shards), Payloads(ArtifactStore(settings.artifact_url)), onlookers)
 
 
 def build_model(settings: WorkerSettings) -> Model:
@@ -138,9 +141,9 @@ def serve(settings: WorkerSettings) -> None:
     # A thread in litellm computes; one that only has a word with Redis should not stand behind each of them for 5 ms.
     sys.setswitchinterval(_SWITCH_SECONDS)
     app = celery_app(settings.broker_url)
-    store = build_store(settings)
     registry = CollectorRegistry()
     with ExitStack() as stack:
+        store = build_store(settings, stack.enter_context(traced(settings, "worker")).onlookers)
         keeper = stack.enter_context(LeaseKeeper(store, settings.lease_seconds))
         engine = build_engine(settings, keeper, store, build_model(settings), app)
         slices = Counter("cohort_worker_slices", "Slices by what came of them.", ["outcome"], registry=registry)

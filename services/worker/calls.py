@@ -6,6 +6,7 @@ After a crash the first two tell what may be done again and what must be asked o
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,7 +58,8 @@ class Calls:
                 parks = [self._one(session, group[0])]
             else:
                 with ThreadPoolExecutor(min(_AT_ONCE, len(group)), "tool") as pool:
-                    parks = list(pool.map(lambda call: self._one(session, call), group))
+                    sent = [pool.submit(copy_context().run, self._one, session, call) for call in group]
+                    parks = [call.result() for call in sent]
             waits = [park.wait for park in parks if park is not None]
             if waits:
                 self._park(session, joined(waits))

@@ -18,8 +18,9 @@ from services.core.errors import Fenced, RunNotFound, StoreUnavailable
 from services.core.faults import reach
 from services.core.hints import Hints
 from services.core.lifecycle import Reason, Status, ending
+from services.core.logging import about
 from services.core.records import RunState
-from services.core.store import Draft, Refused, RunStore, Talk
+from services.core.store import Draft, Lease, Refused, RunStore, Talk
 from services.worker import decisions as do
 from services.worker.calls import Calls
 from services.worker.conversation import NUDGE, has_said, has_unread, user_message
@@ -66,44 +67,52 @@ class Engine:
 
     def advance(self, run: str) -> str:
         """Do one slice of `run`. Returns what came of it, for logs and counters."""
+        with about(run=run):
+            return self._advance(run)
+
+    def _advance(self, run: str) -> str:
         held = self.keeper.claim(run)
         if isinstance(held, Refused):
             return held.why
         reach("worker.claimed")
         try:
             session = Session(self.store, held, self.draining)
-            if held.lease.is_inherited:
-                settle_leftovers(self.turn.ledger, self.store, session.state)
-            self._work_while_it_can(session, held.lease.strikes)
-            self.researches.tell(session.state)
-            return session.state.status
+            with about(tenant=session.state.tenant):
+                return self._slice(session, held.lease)
         except (Fenced, RunNotFound) as error:
-            log.warning("slice_fenced", run=run, error=str(error))
+            log.warning("slice_fenced", error=str(error))
             self._clear_if_over(run)
             return "fenced"
         except StoreUnavailable as error:
-            log.warning("slice_lost_its_store", run=run, error=str(error))
+            log.warning("slice_lost_its_store", error=str(error))
             return "store_unavailable"
         except ArtifactStoreUnavailable as error:
-            log.warning("slice_lost_its_artifacts", run=run, error=str(error))
+            log.warning("slice_lost_its_artifacts", error=str(error))
             self.store.release(held.lease)
             return "store_unavailable"
         finally:
             self.keeper.drop(held)
+
+    def _slice(self, session: Session, lease: Lease) -> str:
+        if lease.is_inherited:
+            settle_leftovers(self.turn.ledger, self.store, session.state)
+        self._work_while_it_can(session, lease.strikes)
+        self.researches.tell(session.state)
+        return session.state.status
 
     def _clear_if_over(self, run: str) -> None:
         """Who slept through the end of a run may have laid files for it since."""
         try:
             clear_if_over(self.store, self.shell, run)
         except StoreUnavailable as error:
-            log.warning("housekeeping_put_off", run=run, error=str(error))
+            log.warning("housekeeping_put_off", error=str(error))
 
     def _work_while_it_can(self, session: Session, strikes: int) -> None:
         """Work; where the artifact store is away, give the run back for a while, which is no strike against it."""
         try:
             self._work(session, strikes)
         except ArtifactStoreUnavailable as error:
-            log.warning("slice_lost_its_artifacts", run=session.run, error=str(error))
+            log.warning("slice_lost_its_artifacts", error=str(error))
             session.write(lambda _: Draft(()), release=True, wake_in=_AWAY_SECONDS)
 
     def _work(self, session: Session, strikes: int) -> None:

@@ -116,3 +116,32 @@ def test_a_bad_pools_file_is_named_and_ends_the_process(
     assert result.returncode == 2
     assert f"{file}: pools.0.gpu_per_node: no such key; do you mean gpus_per_node?" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_change_is_logged_with_the_name_of_its_request_its_tenant_and_its_run(
+    process: subprocess.Popen[str], store: RunStore, client: Client
+) -> None:
+    url = f"http://127.0.0.1:{said(process.stderr, 'listening')['port']}"
+    run = accept_run(store)
+    record, key = ApiKeys(client).create("acme", [Scope.ADMIN], "test")
+    headers = {"Authorization": f"Bearer {key}", "X-Request-Id": "pipeline-7/3"}
+    with httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=30) as http:
+        assert http.get(f"/v1/runs/{run}").headers["x-request-id"] == "pipeline-7/3"
+        cancelled = http.post(f"/v1/runs/{run}/cancel")
+        assert cancelled.status_code == 202, cancelled.text
+        strange = http.post(f"/v1/runs/{run}/cancel", headers={"X-Request-Id": 'x" y'})
+    first, second = said(process.stderr, "request_answered"), said(process.stderr, "request_answered")
+    told = {name: first[name] for name in ("request", "tenant", "key", "run", "method", "route", "status")}
+    assert told == {
+        "request": "pipeline-7/3",
+        "tenant": "acme",
+        "key": record.id,
+        "run": run,
+        "method": "POST",
+        "route": "/v1/runs/{run}/cancel",
+        "status": 202,
+    }
+    assert second["request"] == strange.headers["x-request-id"] != 'x" y'
+    process.kill()
+    assert process.stderr is not None
+    assert key not in process.stderr.read()

@@ -12,9 +12,9 @@ from tests.deploy.chart import NAMESPACE, STEPS, named, namespace_of, of_kind, p
 from tests.deploy.reach import End, may_reach
 from tests.worker.executors.kubernetes.test_manifest import SPEC, TERMS
 
-REDIS, API, MODEL, DNS = 6379, 8470, 8100, 53
+REDIS, API, MODEL, TRACES, DNS = 6379, 8470, 8100, 4318, 53
 METRICS = {"worker": 9470, "controller": 9471}
-PORTS = (REDIS, API, MODEL, DNS, 443, 6443, *METRICS.values(), 22)
+PORTS = (REDIS, API, MODEL, TRACES, DNS, 443, 6443, *METRICS.values(), 22)
 
 
 def step_labels(step: str) -> dict[str, str]:
@@ -99,6 +99,7 @@ def test_what_an_operator_opens_is_open_and_nothing_else() -> None:
         ("prometheus", "api", API),
         *(("prometheus", part, port) for part, port in METRICS.items()),
         *((one, "a mirror", 443) for one in INSTEPS),
+        *((one, to, TRACES) for one in STATEFUL for to in (*ANYBODY, "a machine inside")),
     }
     assert reached("default") <= reached("on")
 

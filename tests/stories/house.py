@@ -22,11 +22,13 @@ from services.cli.stack import Wishes, stack
 from services.core import events as ev
 from services.core.lifecycle import Status
 from services.core.records import RunState
+from tests.collector import Collector
 from tests.scripted.server import ScriptedServer
 from tests.servers import wait_until
 
 PLAYBOOKS = Path(__file__).parent / "playbooks"
 STORY_SECONDS = 150.0
+CLIENT_TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 _PAGE = 1000
 _WHEEL = "curves-1.0-py3-none-any.whl"
 _SETTINGS = {
@@ -42,13 +44,15 @@ class House:
 
     api: ApiClient
     home: Home
+    collector: Collector
     runs: dict[str, str] = field(default_factory=dict)
 
     def play(self, story: str) -> str:
         """The run of the story, begun now if it has not been; returns its id."""
         if story not in self.runs:
             body = {"goal": f"Play {story}.", "model": f"scripted/{story}", "files_base64": inputs_of(story)}
-            accepted = self.api.post("/v1/runs", body, {"Idempotency-Key": story})
+            headers = {"Idempotency-Key": story, "traceparent": CLIENT_TRACE}
+            accepted = self.api.post("/v1/runs", body, headers)
             self.runs[story] = accepted["run"]
         return self.runs[story]
 
@@ -109,16 +113,16 @@ class House:
 @contextmanager
 def house_in(directory: Path) -> Iterator[House]:
     """Start everything, and stop it at the end."""
-    with ScriptedServer(PLAYBOOKS) as model:
+    with ScriptedServer(PLAYBOOKS) as model, Collector() as collector:
         environ = environment.own()
-        tuning = {**_SETTINGS, "COHORT_MODEL_BASE_URL": model.url}
+        tuning = {**_SETTINGS, "COHORT_MODEL_BASE_URL": model.url, "COHORT_TRACES_URL": collector.url}
         given = Given(environment.bare(environ), tuning, {})
         home = Home(directory)
         with (
             stack(home, Wishes(given), lambda _: None) as up,
             closing(ApiClient(up.address.url, up.address.key)) as api,
         ):
-            yield House(api, home)
+            yield House(api, home, collector)
 
 
 def inputs_of(story: str) -> dict[str, str]:

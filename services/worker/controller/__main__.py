@@ -21,6 +21,7 @@ from services.core.pools import Pools
 from services.core.redis import connect
 from services.core.settings import ControllerSettings, load
 from services.core.store import RunStore
+from services.core.traced import Traced, traced
 from services.worker.controller.archive import Archivist
 from services.worker.controller.attempts import Reconciler, Terms
 from services.worker.controller.figures import count_ready
@@ -40,19 +41,20 @@ def main() -> int:
     try:
         settings = load(ControllerSettings)
         configure("controller", settings.log_level, settings.log_format)
-        controller = build(settings)
+        with traced(settings, "controller") as spans:
+            build(settings, spans).run(stopped)
     except BadRequest as error:
         print(f"cohort controller: {error}", file=sys.stderr)
         return 2
-    controller.run(stopped)
     return 0
 
 
-def build(settings: ControllerSettings) -> Controller:
+def build(settings: ControllerSettings, traced: Traced) -> Controller:
     """Put a controller together from a process's settings."""
     client = connect(settings.redis_url, cluster=settings.redis_cluster, client_name="cohort-controller")
     keys, artifacts = Keys(settings.shards), ArtifactStore(settings.artifact_url)
-    store, logs = (RunStore(client, keys, Payloads(artifacts)), LogStore(client, keys, artifacts))
+    store = RunStore(client, keys, Payloads(artifacts), traced.onlookers)
+    logs = LogStore(client, keys, artifacts)
     hints = CeleryHints(celery_app(settings.broker_url))
     registry, pools = CollectorRegistry(), Pools.of(settings)
     executor = executor_of(settings, artifacts, pools, registry)

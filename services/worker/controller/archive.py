@@ -15,7 +15,9 @@ from services.core.errors import StoreUnavailable
 from services.core.faults import reach
 from services.core.keys import rank_id
 from services.core.ledger import Ledger
+from services.core.logging import about
 from services.core.logs import LogStore
+from services.core.records import RunState
 from services.core.store import RunStore
 from services.worker.research import tell_parent
 from services.worker.settling import settle_leftovers
@@ -49,6 +51,11 @@ class Archivist:
         state = self.store.state(run)
         if state.live_attempts():
             return
+        with about(run=run, tenant=state.tenant):
+            self._archive(state)
+
+    def _archive(self, state: RunState) -> None:
+        run = state.run
         settle_leftovers(self.ledger, self.store, state)
         if tell_parent(self.store, state):
             reach("controller.research_told")
@@ -61,7 +68,7 @@ class Archivist:
         self.artifacts.put_named(f"archive/{run}/state.json", state.model_dump_json(indent=1).encode())
         reach("controller.archive_written")
         self.store.archived(run)
-        log.info("run_archived", run=run, events=state.seq)
+        log.info("run_archived", events=state.seq)
 
     def _lines(self, run: str) -> bytes:
         lines, after = [], 0

@@ -21,6 +21,7 @@ from services.core.hints import Hints
 from services.core.keys import run_of_attempt, step_of_attempt
 from services.core.ledger import Ledger
 from services.core.lifecycle import Status
+from services.core.logging import about
 from services.core.logs import LogStore
 from services.core.pool_states import PoolStates, Standing
 from services.core.pools import Pools
@@ -125,9 +126,10 @@ class Reconciler:
         try:
             state = self.store.state(run)
             live = [attempt for attempt in state.live_attempts() if names is EVERY_ATTEMPT or attempt.id in names]
-            for attempt, records in zip(live, self.attempts.records_of(live), strict=True):
-                if not self._errands.is_out(attempt.id) or self._is_called_off(state, attempt):
-                    self._reconcile(state, attempt, records)
+            with about(run=run, tenant=state.tenant):
+                for attempt, records in zip(live, self.attempts.records_of(live), strict=True):
+                    if not self._errands.is_out(attempt.id) or self._is_called_off(state, attempt):
+                        self._reconcile(state, attempt, records)
             return live
         except RunNotFound:
             log.warning("run_not_known", run=run)

@@ -8,6 +8,7 @@ beginning of others.
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 
 import structlog
 
@@ -64,7 +65,8 @@ class Errands:
         with self._lock:
             if attempt in self._out:
                 return
-            self._out[attempt] = sent = hands.submit(_run, attempt, work)
+            # In a copy of the context: its lines name the run as those of who sent it.
+            self._out[attempt] = sent = hands.submit(copy_context().run, _run, attempt, work)
         sent.add_done_callback(lambda _: self._strike_off(attempt))
 
     def _strike_off(self, attempt: str) -> None:

@@ -1,5 +1,6 @@
 """What the user's program finds in its environment, wherever it runs."""
 
+from services.core.spans import attempt_key, traceparent
 from services.worker.executors import AttemptSpec
 
 # Bars redrawn ten times a second and calls home belong in no log.
@@ -45,6 +46,8 @@ def program_environment(spec: AttemptSpec, root: str) -> dict[str, str]:
         "HOME": f"{root}/work",
         "LANG": "C.UTF-8",
         **_QUIET,
+        # For a program that traces itself: its spans are parts of the attempt's.
+        "TRACEPARENT": traceparent(spec.run, attempt_key(spec.attempt)),
         **spec.env,
         "COHORT_RUN": spec.run,
         "COHORT_STEP": spec.step,

@@ -108,6 +108,17 @@ labels:
   value: {{ .Values.redis.cluster | quote }}
 {{ include "cohort.fromSecret" (list "COHORT_REDIS_URL" (include "cohort.redisSecret" .) "redis-url") }}
 {{ include "cohort.fromSecret" (list "COHORT_BROKER_URL" (include "cohort.redisSecret" .) "broker-url") }}
+{{- with .Values.tracing }}
+{{- if .url }}
+- name: COHORT_TRACES_URL
+  value: {{ .url | quote }}
+- name: COHORT_TRACES_RATIO
+  value: {{ .ratio | quote }}
+{{- if .existingSecret }}
+{{ include "cohort.fromSecret" (list "COHORT_TRACES_HEADERS" .existingSecret "traces-headers") }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- include "cohort.settings" .Values.settings }}
 {{- end -}}
 
