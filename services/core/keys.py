@@ -30,6 +30,7 @@ follows from its id alone. What spans runs (a tenant's budget, API keys) has a t
 | `{keys}:index` | set | all key ids |
 | `{leader}:<role>` | hash | the leader's lease |
 | `{pools}:states` | string | what the pools hold at the moment, one JSON |
+| `{rosters}:<kind>` | set | the first names of a kind (`tenants`, `models`) that were seen; see `monitoring.rosters` |
 """
 
 import re
@@ -154,6 +155,10 @@ def api_key(key_id: str) -> str:
 
 API_KEY_INDEX = "{keys}:index"
 POOL_STATES = "{pools}:states"
+
+
+def roster(kind: str) -> str:
+    return f"{{rosters}}:{kind}"
 
 
 def leader(role: str) -> str:
