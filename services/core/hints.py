@@ -10,6 +10,9 @@ import structlog
 from celery import Celery
 from kombu.exceptions import ChannelError, OperationalError
 
+from services.core.errors import StoreUnavailable
+from services.core.redis import Client, translated
+
 TASK = "advance"
 QUEUE = "hints"
 PREFIX = "q:"
@@ -64,6 +67,15 @@ def celery_app(broker_url: str) -> Celery:
         },
     )
     return app
+
+
+def queue_length(broker: Client) -> int | None:
+    """How many hints wait in the broker's Redis to be taken, asked without Celery; None where it does not answer."""
+    try:
+        with translated():
+            return int(broker.llen(f"{PREFIX}{QUEUE}"))
+    except StoreUnavailable:
+        return None
 
 
 class CeleryHints:
