@@ -1,8 +1,16 @@
+import socket
+
 import httpx
+import pytest
 
 from services.core.monitoring.instruments import Registry
 from services.core.monitoring.series import gauge
-from services.worker.probes import answer_probes
+from services.worker.probes import CannotListen, answer_probes
+
+
+def test_a_port_that_is_taken_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(CannotListen, match="give another one"):
+        answer_probes("127.0.0.1", taken.getsockname()[1], Registry("test"), lambda: "")
 
 
 def test_a_probe_hears_whether_the_process_is_alive_and_prometheus_its_figures() -> None:

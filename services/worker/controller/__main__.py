@@ -32,13 +32,13 @@ from services.worker.controller.news import News
 from services.worker.controller.pulse import Pulse
 from services.worker.controller.survey import survey
 from services.worker.executors.chosen import executor_of
-from services.worker.probes import answer_probes
+from services.worker.probes import CANNOT_LISTEN, CannotListen, answer_probes
 
 _SCRAPE_SECONDS = 2.0
 
 
 def main() -> int:
-    """Exit code 2 when the settings or the pools file are wrong."""
+    """Exit code 2 when the settings or the pools file are wrong, 3 when the port for probes is taken."""
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
@@ -49,6 +49,9 @@ def main() -> int:
     except BadRequest as error:
         print(f"cohort controller: {error}", file=sys.stderr)
         return 2
+    except CannotListen as error:
+        print(f"cohort controller: {error}", file=sys.stderr)
+        return CANNOT_LISTEN
     controller.run(stopped)
     return 0
 
