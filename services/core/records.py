@@ -12,6 +12,7 @@ from services.core.lifecycle import Reason, Status, exit_code
 from services.core.limits import Limits as Limits
 from services.core.needs import Needs
 from services.core.notes import Best, StepWarning
+from services.core.open_calls import OpenCall as OpenCall, PendingModelCall as PendingModelCall
 from services.core.record import Record
 from services.core.research import Parent, Research
 from services.core.resources import Resources, with_resources
@@ -78,7 +79,8 @@ class Diagnosis(Record):
 
 
 class Attempt(Record):
-    """One execution of a step. `stage` and `detail` say where it stands while it lives, since `progressed`.
+    """One execution of a step. `stage` and `detail` say where it stands while it lives, since `progressed`; it came to
+    that stage at `entered`, and to its first one when it was submitted.
 
     `restores` is the snapshot that its checkpoint directory begins with, `checkpoint` the newest it left; '' is none.
     `secrets` are the names of those its program gets. `smoke`: it is a try on little data; `evaluates`: it measures a
@@ -108,6 +110,7 @@ class Attempt(Record):
     stage: Stage | None = None
     detail: str = ""
     progressed: float | None = None
+    entered: float | None = None
     diagnosis: Diagnosis | None = None
     seconds: float = 0.0
     cost_usd: float = 0.0
@@ -141,6 +144,7 @@ class Step(Record):
     name: str
     attempts: tuple[Attempt, ...]
     cancelling: bool = False
+    cancel_asked: float | None = None
     warnings: tuple[StepWarning, ...] = ()
 
     @property
@@ -178,26 +182,6 @@ class Wait(Record):
     tool_call_id: str = ""
 
 
-class OpenCall(Record):
-    """A tool call whose intent is written and whose output is not. `begun`: an unsafe tool has been started. `since`:
-    when it was asked for, or begun."""
-
-    tool_call_id: str
-    tool: str
-    index: int
-    begun: bool = False
-    since: float | None = None
-
-
-class PendingModelCall(Record):
-    """A model call whose intent is written and whose outcome is not."""
-
-    call: str
-    reserved_microdollars: int
-    estimated_tokens: int = 0
-    since: float | None = None
-
-
 class Spend(Record):
     """What a run has used. Sums of its events, nothing else."""
 
@@ -218,7 +202,7 @@ class Spend(Record):
 
 
 class RunState(Record):
-    """Where a run stands after event `seq`. `unheard`: the warnings that no answer to the agent has told yet.
+    """Where a run stands after event `seq`. `ending`: since when it ends early. `unheard`: not yet told the agent.
 
     `moved` is when its status last changed. `turn_began`: when the turn did that it is in, None between two stretches.
     """
@@ -244,6 +228,7 @@ class RunState(Record):
     created: float
     updated: float
     started: float | None = None
+    ending: float | None = None
     ended: float | None = None
     moved: float | None = None
     turn_began: float | None = None

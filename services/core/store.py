@@ -12,22 +12,19 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-import structlog
-
 from services.core import events as ev
-from services.core.appended import Appended, Onlooker
+from services.core.appended import Appended, Onlooker, tell
 from services.core.errors import Conflict, Fenced, RunNotFound, Stale
 from services.core.faults import reach
 from services.core.fold import QUIET, first_state, fold
 from services.core.keys import CONTROLLER_CHANNEL, Keys, rank_id, run_channel, step_of_attempt
 from services.core.lifecycle import FINAL, Status
+from services.core.live import live_entry
 from services.core.numbering import number
 from services.core.payload import Payloads
 from services.core.records import RunState
 from services.core.redis import Client, answered, run_script, translated
 from services.core.waiting import wake_delay
-
-log = structlog.get_logger()
 
 _FINAL = ",".join(sorted(FINAL))
 _PARKED = ",".join(sorted(status for status in Status if status.is_parked))
@@ -116,15 +113,16 @@ class RunStore:
             self.keys.due(tag),
             self._listing(state),
             self._listing(state, Status.QUEUED),
+            self.keys.live(tag),
         ]
         data = self._payloads.pack(_dump(accepted))
         args = [run, request_hash, int(now * 1000), tenant, Status.QUEUED, accepted.event_type, repr(now), data]
-        args += [state.model_dump_json(), uuid4().hex]
+        args += [state.model_dump_json(), uuid4().hex, live_entry(state)]
         verdict = _text(run_script(self.client, "create", keys, args)[0])
         if verdict == "conflict":
             raise Conflict("this Idempotency-Key was used for another request; use a new key for a new goal")
         if verdict == "created":
-            self._tell(Appended(None, (ev.Event(run=run, seq=1, time=now, turn=0, data=accepted),), state))
+            tell(self._onlookers, Appended(None, (ev.Event(run=run, seq=1, time=now, turn=0, data=accepted),), state))
         return verdict == "created"
 
     # --- Reading --------------------------------------------------------------------------------------------------
@@ -239,12 +237,20 @@ class RunStore:
         spares = is_quiet and after.seq // _SNAPSHOT_EVERY == state.seq // _SNAPSHOT_EVERY
         snapshot = "" if spares else after.model_dump_json()
         ended = "1" if after.status.is_final and not state.status.is_final else ""
-        head += [_wake(delay), snapshot, run_channel(state.run), "1" if release else "", ended, dedupe]
+        head += [
+            _wake(delay),
+            snapshot,
+            run_channel(state.run),
+            "1" if release else "",
+            ended,
+            dedupe,
+            live_entry(after),
+        ]
         verdict, value = (_text(part) for part in run_script(self.client, "append", keys, [*head, *args]))
         if verdict == "ok":
             reach("store.appended")
             if events:
-                self._tell(Appended(state, tuple(events), after))
+                tell(self._onlookers, Appended(state, tuple(events), after))
         if verdict == "ok" and any(isinstance(event.data, _CONTROLLERS) for event in events):
             with translated():
                 self.client.publish(CONTROLLER_CHANNEL, state.run)
@@ -257,14 +263,6 @@ class RunStore:
         if verdict == "stale":
             raise Stale(f"run {state.run} is at event {value}, not {state.seq}")
         raise RunNotFound(f"there is no run {state.run}")
-
-    def _tell(self, appended: Appended) -> None:
-        for onlooker in self._onlookers:
-            try:
-                onlooker(appended)
-            except Exception:
-                # The edge of an onlooker: what is written is written, and its writer has to hear so.
-                log.exception("onlooker_failed", run=appended.after.run)
 
     def _append_call(
         self, state: RunState, after: RunState, events: Sequence[ev.Event], talk: Sequence[Talk]
@@ -280,6 +278,8 @@ class RunStore:
             self._listing(state, after.status),
             self.keys.attempts(tag),
             self.keys.ended(tag),
+            self.keys.live(tag),
+            self.keys.overdue(tag),
         ]
         args: list[str | int] = [len(events)]
         for event in events:
@@ -298,7 +298,8 @@ class RunStore:
 
     def claim(self, run: str, owner: str, lease_seconds: float) -> Lease | Refused:
         """Take the run's lease. `owner` is new for every claim, so that a repeated request is known as such."""
-        keys = [self.keys.run(run), self.keys.due(self.keys.tag(run))]
+        tag = self.keys.tag(run)
+        keys = [self.keys.run(run), self.keys.due(tag), self.keys.overdue(tag)]
         args = [run, owner, int(lease_seconds * 1000), _FINAL, _PARKED]
         verdict, *values = (_text(part) for part in run_script(self.client, "claim", keys, args))
         if verdict != "ok":
@@ -318,7 +319,8 @@ class RunStore:
 
     def sweep(self, tag: str, backoff_seconds: float, limit: int = 200) -> list[str]:
         """The runs of one shard that somebody must look at, each named again only after the back-off."""
-        due = run_script(self.client, "sweep", [self.keys.due(tag)], [int(backoff_seconds * 1000), limit])
+        keys = [self.keys.due(tag), self.keys.overdue(tag)]
+        due = run_script(self.client, "sweep", keys, [int(backoff_seconds * 1000), limit])
         return [_text(run) for run in due]
 
 

@@ -1,5 +1,7 @@
 """The trace of a run that several processes had a part in."""
 
+from collections import Counter
+
 from services.core.lifecycle import Status
 from services.core.spans import attempt_key, run_key, span_id, trace_id
 from tests.servers import wait_until
@@ -10,10 +12,14 @@ def test_one_trace_holds_all_of_a_run_from_the_request_to_the_program(house: Hou
     state = house.rest("shape-error")
     assert state.status is Status.SUCCEEDED, house.account("shape-error")
     trace = trace_id(state.run)
-    wait_until(lambda: any(one.name == "run" for one in house.collector.of(trace)), 20, "the run's own span")
-    wait_until(
-        lambda: sum(one.name == "attempt" for one in house.collector.of(trace)) == 2, 20, "spans of both attempts"
-    )
+    last = {"run": 1, "attempt": 2, "runner": 2, "program": 2}
+
+    def have_come() -> bool:
+        """Each service sends what it has when it likes to."""
+        come = Counter(one.name for one in house.collector.of(trace))
+        return all(come[name] == count for name, count in last.items())
+
+    wait_until(have_come, 30, "the spans of all services")
     spans = {one.id: one for one in house.collector.of(trace)}
 
     [root] = [one for one in spans.values() if not one.parent]
@@ -22,7 +28,6 @@ def test_one_trace_holds_all_of_a_run_from_the_request_to_the_program(house: Hou
     assert {"api", "worker", "controller", "runner"} <= {one.service for one in spans.values()}
     named = [one.name for one in spans.values()]
     assert named.count("turn") == named.count("chat scripted/shape-error") == state.turn
-    assert named.count("attempt") == named.count("runner") == named.count("program") == 2
     [request] = [one for one in spans.values() if one.name == "POST /v1/runs"]
     assert request.links == ("-".join(CLIENT_TRACE.split("-")[1:3]),)
     for attempt in state.steps["train"].attempts:

@@ -1,9 +1,10 @@
 -- Append events, move the status, set the wake-up time and the indexes, all or nothing.
--- KEYS run, events, talk, seen, due, tenant+old status, tenant+new status, attempts, ended
+-- KEYS run, events, talk, seen, due, tenant+old status, tenant+new status, attempts, ended, live, overdue
 -- ARGV 1 run id, 2 expected seq, 3 generation ('' = an outside fact), 4 write id, new for every write
 --      5 created ms, 6 old status, 7 new status, 8 wake ('' keep, 'never', or milliseconds from now), 9 snapshot ('' = keep)
 --      10 channel, 11 release the lease ('1') or not (''), 12 ended ('1') or '', 13 dedupe key of an outside fact
---      14 n events, then n times: type, time, turn, data; then n talk, then n times: entry;
+--      14 what the index of live runs says of it ('' = it is not in there)
+--      15 n events, then n times: type, time, turn, data; then n talk, then n times: entry;
 --      then n attempts begun, their ids; then n attempts over, their ids
 -- -> {'ok', seq} | {'seen', seq} | {'fenced', generation} | {'stale', seq} | {'missing', ''}
 local seq = redis.call('HGET', KEYS[1], 'seq')
@@ -25,7 +26,7 @@ if seq ~= ARGV[2] then return {'stale', seq} end
 
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local at = 14
+local at = 15
 local last = tonumber(seq)
 local n = tonumber(ARGV[at])
 at = at + 1
@@ -67,6 +68,16 @@ if ARGV[6] ~= ARGV[7] then
   redis.call('ZREM', KEYS[6], ARGV[1])
   redis.call('ZADD', KEYS[7], ARGV[5], ARGV[1])
 end
+if ARGV[14] == '' then
+  redis.call('HDEL', KEYS[10], ARGV[1])
+elseif ARGV[6] ~= ARGV[7] then
+  redis.call('HSET', KEYS[10], ARGV[1], ARGV[14])
+else
+  -- Of a run that was there before this index was.
+  redis.call('HSETNX', KEYS[10], ARGV[1], ARGV[14])
+end
+-- Who writes under a lease has the run: it waits for nobody.
+if not outside then redis.call('ZREM', KEYS[11], ARGV[1]) end
 if ARGV[11] == '1' then redis.call('HSET', KEYS[1], 'lease_until', 0, 'owner', '') end
 if ARGV[8] == 'never' then
   redis.call('HSET', KEYS[1], 'wake_at', 0)

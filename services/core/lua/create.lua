@@ -1,6 +1,7 @@
 -- Accept a run: all of it, or nothing. The same request again finds what it made.
--- KEYS run, events, due, tenant index, tenant+status index
--- ARGV run id, request hash, created ms, tenant, status, event type, event time, event data, snapshot, write id
+-- KEYS run, events, due, tenant index, tenant+status index, live
+-- ARGV run id, request hash, created ms, tenant, status, event type, event time, event data, snapshot, write id,
+--      what the index of live runs says of it ('' = nothing)
 -- -> {'created', '1'} | {'exists', seq} | {'conflict', seq}
 local known = redis.call('HGET', KEYS[1], 'request')
 if known then
@@ -18,4 +19,5 @@ redis.call('HSET', KEYS[1], 'request', ARGV[2], 'seq', 1, 'status', ARGV[5], 'te
 redis.call('ZADD', KEYS[3], now, ARGV[1])
 redis.call('ZADD', KEYS[4], ARGV[3], ARGV[1])
 redis.call('ZADD', KEYS[5], ARGV[3], ARGV[1])
+if ARGV[11] ~= '' then redis.call('HSET', KEYS[6], ARGV[1], ARGV[11]) end
 return {'created', '1'}
