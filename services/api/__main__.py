@@ -88,6 +88,7 @@ def parts_of(settings: ApiSettings) -> Parts:
         metrics=Metrics(),
         runner_secret=settings.runner_secret.get_secret_value(),
         default_model=settings.model,
+        grafana_url=settings.grafana_url,
         pools=Pools.of(settings),
         bounds=Bounds(submission_bytes=settings.max_body_bytes),
     )
