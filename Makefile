@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install lock lint format test test-slow test-crash test-cluster test-fleet test-all check demo bench clean
+.PHONY: help install lock lint format test test-slow test-crash test-cluster test-fleet test-all check dashboards demo bench clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -72,6 +72,9 @@ test-all: $(STAMP) ## Run every test there is but those on a cluster, the slow o
 	$(PYTEST) -m "not cluster and not fleet" $(ARGS) $(TESTS)
 
 check: lint test ## Lint, types, import contracts and tests: what must hold before a change goes in.
+
+dashboards: $(STAMP) ## Write Grafana's dashboards into the chart, from deploy/grafana.
+	$(BIN)/python -m deploy.grafana
 
 demo: $(STAMP) ## Start Cohort, run a goal with a scripted model, show its result, stop. KEEP=1 leaves it running.
 	$(BIN)/cohort demo $(if $(KEEP),--keep)
