@@ -17,7 +17,7 @@ from deploy.grafana.panels import (
 from deploy.grafana.promql import chosen, quantile, rate, ratio, worst
 
 # Answers that wait for something to happen, as they are asked to: how long says nothing of the API.
-_WAITING = 'route!~"/v1/runs/{run}|.*/stream|/internal/v1/.*/commands.*"'
+_WAITING = 'method="GET", route!~"/v1/runs/{run}|.*/(stream|trace|archive|log)|.*{path:path}|unknown"'
 
 
 def board() -> Board:
