@@ -94,10 +94,10 @@ def _totals() -> list[Panel]:
 def _over_time() -> list[Panel]:
     return [
         lines(
-            "Calls",
+            "Calls a second",
             PER_SECOND,
             Query(rate("cohort_model_calls_total", "model", where=_MODEL), "{{model}}"),
-            says="In a second.",
+            says="Answered and failed ones.",
             stacked=True,
         ),
         lines(

@@ -51,10 +51,10 @@ def _now() -> list[Panel]:
             limits=Limits(1, 100),
         ),
         number(
-            "GPUs that tenants wait for",
+            "GPUs held back by quotas",
             COUNT,
             Query(state("cohort_tenant_gpus_waiting", where=_TENANT, kept=("tenant",))),
-            says="Held back by quotas, not by the cluster.",
+            says="Attempts wait for them that the cluster might have room for.",
             limits=Limits(1),
         ),
         number(

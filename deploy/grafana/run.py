@@ -39,7 +39,7 @@ def _figure(selector: str, kind: str = NUMBER) -> Answer:
 def _standing() -> list[Panel]:
     return [
         fact("Status", COUNT, _figure("status", "string"), says="needs_human: the agent asks; answer it."),
-        fact("Turns", COUNT, _figure("turn"), says="Replies of the model so far."),
+        fact("Turns taken", COUNT, _figure("turn"), says="Replies of the model so far."),
         fact("Spent", DOLLARS, _figure("spend.dollars"), says="Model calls and steps that are settled."),
         fact("Tokens", "short", _figure("spend.tokens"), says="Prompt and completion together."),
         fact("Accepted", DATE, Answer(_RUN, (Column("created", "value", TIME),)), says="When the goal came in."),
