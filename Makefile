@@ -22,7 +22,7 @@ PYTEST := $(BIN)/pytest -n auto --dist loadgroup
 help: ## Say what each target does.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(STAMP) ## Make .venv with what constraints.txt pins, and get redis-server where apt can.
+install: $(STAMP) ## Make .venv with what constraints.txt pins, and get redis-server and prometheus where apt can.
 
 # Hashes are checked for everything, the build's own needs too: nothing is fetched that constraints.txt does not name.
 $(STAMP): constraints.txt pyproject.toml
