@@ -2,16 +2,22 @@
 
 import json
 import re
+import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from deploy.grafana.boards import DIRECTORY, files
+from deploy.grafana.infinity import API
 from services.api.views import dashboard
-from tests.deploy.chart import named, of_kind
+from services.cli.arguments import parser
+from tests.deploy.chart import named, of_kind, template
 from tests.deploy.queries import Board, boards, matched, panels
 from tests.worker.states import state_of
 
+DOCS = Path(__file__).parents[2] / "docs"
 BOARDS = boards()
 every_board = pytest.mark.parametrize("board", BOARDS, ids=lambda board: board["uid"])
 # A ConfigMap holds a MiB, and `kubectl apply` writes what it applies beside it.
@@ -109,3 +115,15 @@ def test_the_chart_brings_them_where_grafana_looks() -> None:
         assert len(json.dumps(body)) < MOST_BYTES
     assert named("on", "ConfigMap", "cohort-run-dashboard")["data"].keys() == {"cohort-run.json"}
     assert not [body for body in of_kind("default", "ConfigMap") if "dashboard" in body["metadata"]["name"]]
+
+
+def test_the_page_on_dashboards_names_all_of_them_and_values_that_there_are() -> None:
+    text = (DOCS / "dashboards.md").read_text()
+    listed = re.findall(r"^\| ([A-Z][a-z ]+) \|", text, re.MULTILINE)
+    assert sorted(listed) == sorted(board["title"].removeprefix("Cohort / ") for board in BOARDS)
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    done = template({**blocks[0], "ingress": {"enabled": False}})
+    assert done.returncode == 0, done.stderr
+    assert blocks[1]["datasources"][0]["type"] == API.type_val
+    for command in re.findall(r"^cohort .+$", text, re.MULTILINE):
+        parser().parse_args(shlex.split(command)[1:])
