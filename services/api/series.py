@@ -13,7 +13,8 @@ from services.api.auth import Reader
 from services.api.parameters import RunId
 from services.api.parts import Parts, Uses
 from services.api.views import answer
-from services.core.observations import GpuSample, Metric, Sample
+from services.core.attempts import Reading
+from services.core.observations import GpuSample, Sample
 from services.core.records import Attempt, RunState
 
 MAX_POINTS = 10_000
@@ -96,13 +97,13 @@ def newest(state: RunState) -> list[Attempt]:
     return sorted(attempts, key=lambda attempt: attempt.submitted)[-MOST_ATTEMPTS:]
 
 
-def thinned(values: Sequence[Metric], most: int) -> list[Metric]:
+def thinned(values: Sequence[Reading], most: int) -> list[Reading]:
     """At most `most` of the values, in order: of each stretch the lowest and the highest. `most` is 2 at least."""
     if len(values) <= most:
         return list(values)
     stretches = most // 2
     bounds = [len(values) * index // stretches for index in range(stretches + 1)]
-    kept: list[Metric] = []
+    kept: list[Reading] = []
     for start, end in pairwise(bounds):
         places = sorted(range(start, end), key=lambda place: _height(values[place].value))
         kept += [values[place] for place in sorted({places[0], places[-1]})]
@@ -114,22 +115,22 @@ def _height(value: float) -> tuple[bool, float]:
     return (True, 0.0) if math.isnan(value) else (False, value)
 
 
-def _series(parts: Parts, attempt: Attempt, text: str) -> dict[str, list[Metric]]:
-    found: dict[str, list[Metric]] = {}
-    for metric in _metrics(parts, attempt.id):
+def _series(parts: Parts, attempt: Attempt, text: str) -> dict[str, list[Reading]]:
+    found: dict[str, list[Reading]] = {}
+    for metric in _readings(parts, attempt.id):
         if text in metric.name.casefold():
             found.setdefault(metric.name, []).append(metric)
     return found
 
 
-def _metrics(parts: Parts, attempt: str) -> Iterator[Metric]:
+def _readings(parts: Parts, attempt: str) -> Iterator[Reading]:
     start = 0
-    while batch := parts.attempts.metrics(attempt, start, _BATCH):
+    while batch := parts.attempts.readings(attempt, start, _BATCH):
         yield from batch
         start += len(batch)
 
 
-def _point(attempt: Attempt, name: str, metric: Metric) -> Point:
+def _point(attempt: Attempt, name: str, metric: Reading) -> Point:
     return Point(time=metric.time, attempt=attempt.id, name=name, step=metric.step, value=metric.value)
 
 

@@ -5,9 +5,14 @@ import pytest
 from hypothesis import given, strategies
 
 from services.api.series import thinned
+from services.core.attempts import Reading
 from services.core.observations import GpuSample, Metric, Observations, Sample
 from tests.api.conftest import Api
 from tests.core.submitted import accept_run, close_attempt, submit_attempt
+
+
+def readings(*values: float) -> list[Reading]:
+    return [Reading("loss", value, step, float(step)) for step, value in enumerate(values)]
 
 
 def metrics(*values: float, name: str = "loss") -> tuple[Metric, ...]:
@@ -16,7 +21,7 @@ def metrics(*values: float, name: str = "loss") -> tuple[Metric, ...]:
 
 @given(strategies.lists(strategies.floats(width=32), max_size=200), strategies.integers(2, 50))
 def test_a_thinned_line_keeps_its_order_its_peaks_and_its_bounds(values: list[float], most: int) -> None:
-    line = metrics(*values)
+    line = readings(*values)
     kept = thinned(line, most)
     assert len(kept) <= max(most, 0) or len(line) <= most
     assert [metric.step for metric in kept] == sorted(metric.step for metric in kept if metric.step is not None)
