@@ -23,6 +23,9 @@ from services.core.errors import BadRequest
 from services.core.hints import CeleryHints, celery_app
 from services.core.keys import Keys
 from services.core.logs import LogStore
+from services.core.monitoring.counting import Counting, Vocabulary
+from services.core.monitoring.hints import counted_hints
+from services.core.monitoring.instruments import Registry
 from services.core.payload import Payloads
 from services.core.pools import Pools
 from services.core.redis import connect
@@ -71,7 +74,9 @@ def parts_of(settings: ApiSettings) -> Parts:
     client = connect(settings.redis_url, cluster=settings.redis_cluster, client_name="cohort-api")
     keys = Keys(settings.shards)
     artifacts = ArtifactStore(settings.artifact_url)
-    store = RunStore(client, keys, Payloads(artifacts))
+    pools, registry = Pools.of(settings), Registry("api")
+    counting = Counting(registry, client, Vocabulary(pools=[pool.name for pool in pools.pools]))
+    store = RunStore(client, keys, Payloads(artifacts), [counting])
     first_key = settings.first_key.get_secret_value()
     first = FirstKey(first_key, settings.first_tenant) if first_key else None
     return Parts(
@@ -83,13 +88,13 @@ def parts_of(settings: ApiSettings) -> Parts:
         workspace=Workspace(artifacts),
         catalog=Catalog(store),
         api_keys=ApiKeys(client, first),
-        hints=BackgroundHints(CeleryHints(celery_app(settings.broker_url))),
+        hints=BackgroundHints(CeleryHints(celery_app(settings.broker_url), counted_hints(registry))),
         hub=Hub(store, settings.redis_url),
-        metrics=Metrics(),
+        metrics=Metrics(registry),
         runner_secret=settings.runner_secret.get_secret_value(),
         default_model=settings.model,
         grafana_url=settings.grafana_url,
-        pools=Pools.of(settings),
+        pools=pools,
         bounds=Bounds(submission_bytes=settings.max_body_bytes),
     )
 

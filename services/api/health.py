@@ -1,13 +1,13 @@
 """Whether this process lives, whether it can work, and what it counts."""
 
 from fastapi import APIRouter
-from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from services.api.parts import Uses
 from services.api.problems import NotReady
 from services.api.views import Responses, answer
+from services.core.monitoring.instruments import CONTENT_TYPE
 from services.core.redis import translated
 
 _PROBE = "health/api"
@@ -43,6 +43,6 @@ def readyz(parts: Uses) -> Response:
 
 
 @router.get("/metrics", response_class=Response, responses=_TEXT)
-async def metrics(parts: Uses) -> Response:
+def metrics(parts: Uses) -> Response:
     """What this process counts, for Prometheus."""
-    return Response(parts.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    return Response(parts.metrics.registry.text(), media_type=CONTENT_TYPE)

@@ -4,6 +4,7 @@ Everything here may be sent twice. A sidecar that is told 410 stops; whatever ti
 asks again for ever.
 """
 
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Literal
 
@@ -112,6 +113,7 @@ _SENT: Responses = {
     204: {"headers": {"X-Log-Offset": {"description": "The log's size now.", "schema": {"type": "integer"}}}}
 }
 Crc32c = Annotated[str, Header(pattern=r"^[0-9a-f]{8}$", description="CRC32C of the body.", examples=["00000000"])]
+LogAge = Annotated[str | None, Header(max_length=40, description="Seconds since the first byte was written, if known.")]
 Sha256Header = Annotated[str, Header(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the body.")]
 
 
@@ -130,10 +132,14 @@ async def put_log(
     parts: Uses,
     offset: Annotated[int, Query(ge=0, le=MAX_NUMBER, description="The body's place in the log: its present end.")],
     x_crc32c: Crc32c,
+    x_log_age: LogAge = None,
 ) -> Response:
     """Append raw bytes. 409: go on from `expected_offset`. 400: they arrived damaged, send again. 413: send less."""
+    arrived = time.monotonic()
     data = await whole(request, parts.bounds.log_bytes)
     size = await run_sync(_append, parts, attempt, offset, data, x_crc32c)
+    if (age := age_of(x_log_age)) is not None:
+        parts.metrics.log_lag.observe(age + time.monotonic() - arrived)
     return Response(status_code=204, headers={"X-Log-Offset": str(size)})
 
 
@@ -143,6 +149,7 @@ def observe(
 ) -> Response:
     """Take metrics, progress, samples and warnings; what came before is left out."""
     parts.attempts.observe(attempt, seen)
+    parts.metrics.observed(seen)
     return Response(status_code=204)
 
 
@@ -201,6 +208,15 @@ def is_cancelled(state: RunState, attempt: str) -> bool:
     if step is None or step.last.id != split_rank(attempt)[0] or step.cancelling:
         return True
     return state.status.is_final or state.status is Status.CANCELLING
+
+
+def age_of(text: str | None) -> float | None:
+    """The seconds in X-Log-Age; None where it says nothing. No log is refused for the sake of a metric."""
+    try:
+        age = float(text or "nan")
+    except ValueError:
+        return None
+    return age if 0 <= age < float("inf") else None
 
 
 def _append(parts: Parts, attempt: str, offset: int, data: bytes, crc32c: str) -> int:

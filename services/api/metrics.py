@@ -1,36 +1,51 @@
 """What Prometheus sees of the API. Counts by route, never by run: ids would make a series each."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from services.core.monitoring.instruments import Registry
+from services.core.monitoring.series import MOMENTS, WAITS, counter, gauge, histogram
+from services.core.observations import Observations
 
-_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+REQUESTS = counter("cohort_api_requests_total", "Requests answered.", "method", "route", "status")
+REQUEST_SECONDS = histogram(
+    "cohort_api_request_seconds",
+    "From a request's arrival to the start of its answer.",
+    "method",
+    "route",
+    buckets=MOMENTS,
+)
+SSE_CLIENTS = gauge("cohort_sse_clients", "Open streams of events and logs.")
+LOG_BYTES = counter("cohort_log_ingest_bytes_total", "Log bytes taken from runners.")
+LOG_REWINDS = counter("cohort_log_rewinds_total", "Times a runner was told to send log bytes from an earlier place.")
+LOG_LAG_SECONDS = histogram(
+    "cohort_log_lag_seconds",
+    "How old the oldest byte of what a runner sent of a log was when it was stored.",
+    buckets=(*MOMENTS, *(seconds for seconds in WAITS if seconds > MOMENTS[-1])),
+)
+OBSERVATIONS = counter("cohort_observations_total", "What runners told of programs, repeated or not.", "kind")
 
 
 class Metrics:
-    """The API's series, in a registry of their own."""
+    """The API's own series, in its process's registry."""
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "cohort_api_requests", "Requests answered.", ["method", "route", "status"], registry=self.registry
-        )
-        self.seconds = Histogram(
-            "cohort_api_request_seconds",
-            "From the request's arrival to the start of its answer.",
-            ["method", "route"],
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self.runs_submitted = Counter(
-            "cohort_runs_submitted", "Goals accepted, without repeated ones.", registry=self.registry
-        )
-        self.log_bytes = Counter("cohort_log_ingest_bytes", "Log bytes taken from runners.", registry=self.registry)
-        self.log_rewinds = Counter(
-            "cohort_log_rewinds",
-            "Times a runner was told to send log bytes from an earlier place.",
-            registry=self.registry,
-        )
-        self.sse_clients = Gauge("cohort_sse_clients", "Open streams of events and logs.", registry=self.registry)
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.requests = registry.counter(REQUESTS)
+        self.seconds = registry.histogram(REQUEST_SECONDS)
+        self.sse_clients = registry.gauge(SSE_CLIENTS)
+        self.log_bytes = registry.counter(LOG_BYTES)
+        self.log_rewinds = registry.counter(LOG_REWINDS)
+        self.log_lag = registry.histogram(LOG_LAG_SECONDS)
+        self._observations = registry.counter(OBSERVATIONS, [(kind,) for kind in _numbers(Observations())])
 
-    def text(self) -> bytes:
-        """All series in Prometheus' text format."""
-        return generate_latest(self.registry)
+    def observed(self, seen: Observations) -> None:
+        """A runner's batch was taken."""
+        for kind, number in _numbers(seen).items():
+            self._observations.labels(kind).inc(number)
+
+
+def _numbers(seen: Observations) -> dict[str, int]:
+    return {
+        "metrics": len(seen.metrics),
+        "progress": int(seen.progress is not None),
+        "samples": len(seen.samples),
+        "warnings": len(seen.warnings),
+    }

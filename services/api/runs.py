@@ -161,8 +161,6 @@ def _submitted(parts: Parts, caller: KeyRecord, wanted: Asked, idempotency_key: 
     except Conflict as error:
         raise KeyReused(str(error)) from error
     faults.reach("api.run_created")
-    if is_new:
-        parts.metrics.runs_submitted.inc()
     # Also for a repeated request: the first one may have died before its hint.
     parts.hints.publish(run)
     headers = {"Location": f"/v1/runs/{run}"} | ({} if is_new else {"Idempotent-Replayed": "true"})

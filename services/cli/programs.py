@@ -26,11 +26,14 @@ class Program:
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the parts listen on this machine. `scripted` is 0 where there is none."""
+    """Where the parts listen on this machine. `scripted` is 0 where there is none; what ends in `metrics` is where a
+    part without an API of its own answers Prometheus."""
 
     api: int
     redis: int
     scripted: int = 0
+    worker_metrics: int = 0
+    controller_metrics: int = 0
 
     @property
     def api_url(self) -> str:
@@ -39,6 +42,12 @@ class Ports:
     @property
     def scripted_url(self) -> str:
         return f"http://{HOST}:{self.scripted}/v1"
+
+    @property
+    def metrics_urls(self) -> dict[str, str]:
+        """What Prometheus is to scrape, by part."""
+        ports = {"api": self.api, "worker": self.worker_metrics, "controller": self.controller_metrics}
+        return {part: f"http://{HOST}:{port}/metrics" for part, port in ports.items()}
 
 
 @dataclass(frozen=True)
@@ -105,6 +114,9 @@ def service_programs(home: Home, ports: Ports, secrets: Secrets, given: Given) -
         "COHORT_REDIS_CLUSTER": "false",
         "COHORT_BROKER_URL": redis_url(ports, secrets, _BROKER_DATABASE),
         "COHORT_ARTIFACT_URL": home.artifacts.as_uri(),
+        "COHORT_METRICS_HOST": HOST,
+        "COHORT_WORKER_METRICS_PORT": str(ports.worker_metrics),
+        "COHORT_CONTROLLER_METRICS_PORT": str(ports.controller_metrics),
     }
     signing = {"COHORT_RUNNER_SECRET": secrets.runner}
     state = {"COHORT_STATE_DIR": str(home.state)}

@@ -28,13 +28,14 @@ from services.cli.supervisor import StartFailed, Supervisor
 from services.core.apikeys import ApiKeys, BadKey, Scope
 from services.core.errors import StoreUnavailable
 from services.core.redis import connect, translated
+from services.core.settings import PREFIX
 
 DEFAULT_PORT = 8470
 TENANT = "local"
 # Long enough for a machine that is busy with other things; a part that dies is told at once.
 REDIS_SECONDS = 60.0
 READY_SECONDS = 180.0
-# What the API's server ends with where it cannot listen.
+# What a service ends with where it cannot listen.
 _CANNOT_LISTEN = 3
 _TRIES = 3
 
@@ -89,7 +90,7 @@ def _started(home: Home, before: dict[str, object], wishes: Wishes, say: Callabl
             # Whoever took it may have given it back by now.
             if wishes.port or tries == _TRIES or error.exit_code != _CANNOT_LISTEN:
                 raise
-            say(f"port {ports.api} was taken meanwhile; starting again with another one")
+            say("a port was taken meanwhile; starting again with another one")
         except BaseException:
             supervisor.stop()
             raise
@@ -152,10 +153,20 @@ def _ports(before: dict[str, object], wishes: Wishes) -> Ports:
         api = wishes.port
     else:
         api = next((port for port in (_number(before.get("api")), DEFAULT_PORT) if port and _is_free(port)), 0)
-    fresh = free_ports(3)
-    last_redis = _number(before.get("redis"))
-    redis = last_redis if last_redis and _is_free(last_redis) else fresh[1]
-    return Ports(api=api or fresh[0], redis=redis, scripted=fresh[2] if wishes.scripted else 0)
+    fresh = iter(free_ports(5))
+    # What Prometheus was told to scrape should still be there.
+    redis, worker, controller = (
+        next((port for port in _wanted(name, before, wishes) if port and _is_free(port)), 0) or next(fresh)
+        for name in ("redis", "worker_metrics", "controller_metrics")
+    )
+    scripted = next(fresh) if wishes.scripted else 0
+    return Ports(api or next(fresh), redis, scripted, worker_metrics=worker, controller_metrics=controller)
+
+
+def _wanted(name: str, before: dict[str, object], wishes: Wishes) -> tuple[int, int]:
+    """What the user's own setting says, and the port of the last time."""
+    asked = wishes.given.tuning.get(f"{PREFIX}{name.upper()}_PORT", "")
+    return int(asked) if asked.isdecimal() else 0, _number(before.get(name))
 
 
 def _number(value: object) -> int:
@@ -190,7 +201,10 @@ def _end_leftovers(before: dict[str, object], say: Callable[[str], None]) -> Non
 
 def _write_down(home: Home, ports: Ports, pids: dict[str, int]) -> None:
     births = {pid: birth for pid in pids.values() if (birth := leftovers.birth(pid)) is not None}
-    write_json(home.stack_file, {"api": ports.api, "redis": ports.redis, "pids": pids, "births": births})
+    listening = {"api": ports.api, "redis": ports.redis}
+    listening |= {"worker_metrics": ports.worker_metrics, "controller_metrics": ports.controller_metrics}
+    content = {**listening, "metrics": ports.metrics_urls, "pids": pids, "births": births}
+    write_json(home.stack_file, content)
 
 
 def _answers(url: str) -> bool:

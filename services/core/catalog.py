@@ -68,12 +68,6 @@ class Catalog:
                 return Page(items, _cursor(place) if more else "")
         return Page(items, "")
 
-    @answered
-    def ready(self, now: float) -> int:
-        """How many runs of all tenants are to be looked at by `now`, and held by nobody."""
-        keys, client = self._store.keys, self._store.client
-        return sum(client.zcount(keys.due(tag), "-inf", int(now * 1000)) for tag in keys.tags())
-
     def _places(self, tenant: str, status: Status | None, before: Place | None) -> Iterator[Place]:
         """Where the runs stand that come after `before` in the listing."""
         keys = self._store.keys

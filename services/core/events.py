@@ -277,7 +277,10 @@ class AttemptWarned(EventData):
 
 
 class AttemptFinished(EventData):
-    """An attempt is over and its record closed. On several nodes, `rank` is the one whose end it is."""
+    """An attempt is over and its record closed. On several nodes, `rank` is the one whose end it is.
+
+    `exited` is when its program ended, by its own machine's clock, in seconds since the epoch.
+    """
 
     event_type: ClassVar[str] = "attempt_finished"
     step: str
@@ -288,6 +291,7 @@ class AttemptFinished(EventData):
     diagnosis: Diagnosis | None = None
     rank: int | None = None
     seconds: float
+    exited: float | None = None
     cost_usd: float
     log_bytes: int
     log_complete: bool

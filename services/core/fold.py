@@ -114,6 +114,8 @@ def _moved(state: RunState, data: ev.StatusChanged, time: float) -> dict[str, ob
     if state.status is Status.NEEDS_HUMAN and data.target is Status.RUNNING:
         changes["forgiven"] = {name: step.failed_attempts for name, step in state.steps.items()}
         changes["questioned"] = 0
+    if data.target is Status.CANCELLING:
+        changes["ending"] = time
     if data.target.is_final:
         changes |= {"ended": time, "open_calls": (), "model_call": None, "wait": None}
     return changes

@@ -29,8 +29,7 @@ def steps_after(state: RunState, data: StepEvent, time: float) -> dict[str, obje
         case ev.AttemptStarted():
             return _with_attempt(state, data.step, data.attempt, status="running", started=time)
         case ev.AttemptProgressed():
-            progress = {"stage": data.stage, "detail": data.detail, "progressed": time}
-            return _with_attempt(state, data.step, data.attempt, **progress)
+            return _progressed(state, data, time)
         case ev.AttemptWarned():
             return _warned(state, data)
         case ev.AttemptFinished():
@@ -58,8 +57,16 @@ def steps_after(state: RunState, data: StepEvent, time: float) -> dict[str, obje
             )
             return {**changes, "spend": settle(state.spend, data.attempt, data.cost_usd)}
         case ev.StepCancelRequested():
-            step = state.steps[data.step].model_copy(update={"cancelling": True})
+            step = state.steps[data.step].model_copy(update={"cancelling": True, "cancel_asked": time})
             return {"steps": {**state.steps, data.step: step}}
+
+
+def _progressed(state: RunState, data: ev.AttemptProgressed, time: float) -> dict[str, object]:
+    before = next((one for one in state.steps[data.step].attempts if one.id == data.attempt), None)
+    progress: dict[str, object] = {"stage": data.stage, "detail": data.detail, "progressed": time}
+    if before is not None and data.stage is not before.stage:
+        progress["entered"] = before.submitted if before.stage is None else time
+    return _with_attempt(state, data.step, data.attempt, **progress)
 
 
 def _warned(state: RunState, data: ev.AttemptWarned) -> dict[str, object]:

@@ -3,14 +3,20 @@
 Celery carries them on a plain Redis of its own. The one door to Celery; the worker adds the task's body.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 import structlog
 from celery import Celery
 from kombu.exceptions import ChannelError, OperationalError
 
+from services.core.errors import StoreUnavailable
+from services.core.redis import Client, translated
+
 TASK = "advance"
 QUEUE = "hints"
+PREFIX = "q:"
+"""Before the name of every key that Celery has in its Redis."""
 
 log = structlog.get_logger()
 
@@ -53,7 +59,7 @@ def celery_app(broker_url: str) -> Celery:
             "health_check_interval": 10,
             "unacked_restore_interval": 10,
             "unacked_restore_throttle": 1,
-            "global_keyprefix": "q:",
+            "global_keyprefix": PREFIX,
             # Who publishes finds a broker that is away at once; by default they would wait for six seconds.
             "max_retries": 1,
             "interval_start": 0,
@@ -63,11 +69,24 @@ def celery_app(broker_url: str) -> Celery:
     return app
 
 
-class CeleryHints:
-    """Publishes hints through Celery; a broker that is away costs a log line, never the caller's work."""
+def queue_length(broker: Client) -> int | None:
+    """How many hints wait in the broker's Redis to be taken, asked without Celery; None where it does not answer."""
+    try:
+        with translated():
+            return int(broker.llen(f"{PREFIX}{QUEUE}"))
+    except StoreUnavailable:
+        return None
 
-    def __init__(self, app: Celery) -> None:
+
+class CeleryHints:
+    """Publishes hints through Celery; a broker that is away costs a log line, never the caller's work.
+
+    `told` hears of each whether it went out.
+    """
+
+    def __init__(self, app: Celery, told: Callable[[bool], None] = lambda _: None) -> None:
         self._app = app
+        self._told = told
 
     def publish(self, run: str) -> None:
         try:
@@ -75,6 +94,9 @@ class CeleryHints:
         except (OperationalError, OSError) as error:
             # The sweeper names the run again within seconds.
             log.warning("hint_not_published", run=run, error=str(error))
+            self._told(False)
+        else:
+            self._told(True)
 
     def backlog(self) -> int:
         try:

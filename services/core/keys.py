@@ -5,11 +5,13 @@ follows from its id alone. What spans runs (a tenant's budget, API keys) has a t
 
 | key | type | holds |
 | --- | --- | --- |
-| `{c07}:run:<run>` | hash | seq, status, lease (generation, owner, until), wake_at, snapshot (JSON of `RunState`) |
+| `{c07}:run:<run>` | hash | seq, status, lease (generation, owner, until), ids of the last writes, wake_at, snapshot |
 | `{c07}:run:<run>:events` | stream | the event log; the entry id is `<seq>-0`, so there is no second numbering |
 | `{c07}:run:<run>:talk` | list | the conversation: one JSON entry per message of the model's view |
 | `{c07}:run:<run>:seen` | hash | dedupe key of an outside fact → the seq that recorded it |
 | `{c07}:due` | zset | run → milliseconds at which somebody must look at it |
+| `{c07}:overdue` | zset | run that the sweeper named and nobody has taken yet → milliseconds since when it was due |
+| `{c07}:live` | hash | run that is not over → its status, creation time in milliseconds and tenant; no researches |
 | `{c07}:tenant:<tenant>[:<status>]` | zset | run → creation time in milliseconds |
 | `{c07}:researches:<tenant>[:<status>]` | zset | the same of researches, which no listing of goals names |
 | `{c07}:attempts` | zset | live attempt, and each further rank of it → submission time in milliseconds |
@@ -30,6 +32,7 @@ follows from its id alone. What spans runs (a tenant's budget, API keys) has a t
 | `{keys}:index` | set | all key ids |
 | `{leader}:<role>` | hash | the leader's lease |
 | `{pools}:states` | string | what the pools hold at the moment, one JSON |
+| `{rosters}:<kind>` | set | the first names of a kind (`tenants`, `models`) that were seen; see `monitoring.rosters` |
 """
 
 import re
@@ -111,6 +114,12 @@ class Keys:
     def due(self, tag: str) -> str:
         return f"{tag}:due"
 
+    def overdue(self, tag: str) -> str:
+        return f"{tag}:overdue"
+
+    def live(self, tag: str) -> str:
+        return f"{tag}:live"
+
     def ended(self, tag: str) -> str:
         return f"{tag}:ended"
 
@@ -154,6 +163,10 @@ def api_key(key_id: str) -> str:
 
 API_KEY_INDEX = "{keys}:index"
 POOL_STATES = "{pools}:states"
+
+
+def roster(kind: str) -> str:
+    return f"{{rosters}}:{kind}"
 
 
 def leader(role: str) -> str:

@@ -13,6 +13,11 @@ from services.core.record import Record
 from services.core.records import Attempt, Stage
 from services.core.redis import Client, answered
 
+SUBMITTED = "submitted"
+STAGES = (SUBMITTED, *Stage)
+"""How far a live attempt may have come; `submitted`: nothing is known of it yet."""
+
+_WHILE_RUNNING = frozenset({Stage.RUNNING, Stage.FINISHING, Stage.UNKNOWN})
 _HAS_NODE = frozenset({Stage.PULLING, Stage.STARTING, Stage.RUNNING, Stage.FINISHING})
 
 
@@ -37,11 +42,23 @@ class PoolState(Room):
     queued: int = 0
 
 
+class Census(Record):
+    """How many live attempts of a tenant stand alike, and how many GPUs they ask for together."""
+
+    tenant: str
+    pool: str
+    stage: str
+    has_node: bool
+    attempts: int
+    gpus: int
+
+
 class Published(Record):
     """What the controller saw at `time`, in seconds since the epoch."""
 
     time: float
     pools: tuple[PoolState, ...]
+    census: tuple[Census, ...] = ()
 
 
 class PoolStates:
@@ -63,14 +80,24 @@ class PoolStates:
 
 
 class Standing(NamedTuple):
-    """Where a live attempt stands: its pool ('' before there were any), and whether it has a node there."""
+    """Where a live attempt stands: its tenant, its pool ('' before there were any), how far it has come, whether it has
+    a node there, and how many GPUs it asks for. `stage` is one of `STAGES`."""
 
+    tenant: str
     pool: str
+    stage: str
     has_node: bool
+    gpus: int
 
     @classmethod
-    def of(cls, attempt: Attempt) -> "Standing":
-        return cls(attempt.pool, attempt.status == "running" or attempt.stage in _HAS_NODE)
+    def of(cls, tenant: str, attempt: Attempt) -> "Standing":
+        runs = attempt.status == "running"
+        has_node = runs or attempt.stage in _HAS_NODE
+        stage = attempt.stage or SUBMITTED
+        if runs and stage not in _WHILE_RUNNING:
+            # The cluster's word may come after its program's.
+            stage = Stage.RUNNING
+        return cls(tenant, attempt.pool, stage, has_node, attempt.resources.total_gpus)
 
 
 def states_of(pools: Pools, rooms: Sequence[Room], standings: Mapping[Standing, int]) -> tuple[PoolState, ...]:
@@ -90,4 +117,22 @@ def states_of(pools: Pools, rooms: Sequence[Room], standings: Mapping[Standing, 
             queued=queued[pool.name],
         )
         for pool in pools.pools
+    )
+
+
+def census_of(pools: Pools, standings: Mapping[Standing, int]) -> tuple[Census, ...]:
+    """The same attempts by tenant, pool and stage. Pure. Here too those are left out whose pool is not in the file."""
+    known = {pool.name for pool in pools.pools}
+    named = ((standing, standing.pool or pools.pools[0].name, count) for standing, count in standings.items())
+    return tuple(
+        Census(
+            tenant=standing.tenant,
+            pool=pool,
+            stage=standing.stage,
+            has_node=standing.has_node,
+            attempts=count,
+            gpus=standing.gpus * count,
+        )
+        for standing, pool, count in named
+        if pool in known
     )

@@ -78,7 +78,8 @@ class Diagnosis(Record):
 
 
 class Attempt(Record):
-    """One execution of a step. `stage` and `detail` say where it stands while it lives, since `progressed`.
+    """One execution of a step. `stage` and `detail` say where it stands while it lives, since `progressed`; it came to
+    that stage at `entered`, and to its first one when it was submitted.
 
     `restores` is the snapshot that its checkpoint directory begins with, `checkpoint` the newest it left; '' is none.
     `secrets` are the names of those its program gets. `smoke`: it is a try on little data; `evaluates`: it measures a
@@ -108,6 +109,7 @@ class Attempt(Record):
     stage: Stage | None = None
     detail: str = ""
     progressed: float | None = None
+    entered: float | None = None
     diagnosis: Diagnosis | None = None
     seconds: float = 0.0
     cost_usd: float = 0.0
@@ -141,6 +143,7 @@ class Step(Record):
     name: str
     attempts: tuple[Attempt, ...]
     cancelling: bool = False
+    cancel_asked: float | None = None
     warnings: tuple[StepWarning, ...] = ()
 
     @property
@@ -215,7 +218,7 @@ class Spend(Record):
 
 
 class RunState(Record):
-    """Where a run stands after event `seq`. `unheard`: the warnings that no answer to the agent has told yet."""
+    """Where a run stands after event `seq`. `ending`: since when it ends early. `unheard`: not yet told the agent."""
 
     version: int = 1
     run: str
@@ -238,6 +241,7 @@ class RunState(Record):
     created: float
     updated: float
     started: float | None = None
+    ending: float | None = None
     ended: float | None = None
     deadline: float | None = None
     snapshot: str

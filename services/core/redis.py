@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any, ParamSpec, TypeVar
 
 import redis
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
@@ -21,11 +21,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def connect(url: str, *, cluster: bool = False, client_name: str = "cohort") -> Client:
+def connect(
+    url: str, *, cluster: bool = False, client_name: str = "cohort", patience_seconds: float | None = None
+) -> Client:
     """A client whose commands give up within seconds instead of hanging on a dead connection.
 
     Commands are retried three times by redis-py. That is safe because every write of ours is a script that answers
-    the same when it is sent twice.
+    the same when it is sent twice. With `patience_seconds` they are not, and give up after so long.
     """
     options: dict[str, Any] = {
         "decode_responses": False,
@@ -35,9 +37,24 @@ def connect(url: str, *, cluster: bool = False, client_name: str = "cohort") -> 
         "health_check_interval": 15,
         "client_name": client_name,
     }
+    if patience_seconds is not None:
+        options |= {"socket_timeout": patience_seconds, "socket_connect_timeout": patience_seconds}
+        options["retry"] = Retry(NoBackoff(), 0)
+    elif not cluster:
+        options["retry"] = Retry(ExponentialBackoff(cap=1, base=0.05), 3)
     if cluster:
         return redis.RedisCluster.from_url(url, **options)
-    return redis.Redis.from_url(url, retry=Retry(ExponentialBackoff(cap=1, base=0.05), 3), **options)
+    return redis.Redis.from_url(url, **options)
+
+
+def server_info(client: Client) -> list[dict[str, Any]]:
+    """What each server of a store says of itself (`INFO`): one, or every primary of a cluster. Raises
+    `StoreUnavailable`."""
+    with translated():
+        if not isinstance(client, redis.RedisCluster):
+            return [client.info()]
+        found = client.info(target_nodes=redis.RedisCluster.PRIMARIES)
+        return [found] if "redis_version" in found else list(found.values())
 
 
 @contextmanager

@@ -29,6 +29,7 @@ class SharedSettings(BaseSettings):
     executor: Literal["local", "kubernetes"] = Field("local", description="Where attempts run.")
     pools_file: Path | None = Field(None, description="YAML file of the pools; none: one pool, without GPUs.")
     local_price_per_hour: float = Field(0.0, ge=0, description="Dollars an hour of the local executor costs.")
+    metrics_host: str = Field("", description="Where worker and controller answer Prometheus; empty: everywhere.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
     log_format: Literal["json", "console"] = Field("json", description="How log lines look.")
 

@@ -13,15 +13,18 @@ from typing import Any
 from uuid import uuid4
 
 from services.core import events as ev
+from services.core.appended import Appended, Onlooker, tell
 from services.core.errors import Conflict, Fenced, RunNotFound, Stale
 from services.core.faults import reach
 from services.core.fold import QUIET, first_state, fold
 from services.core.keys import CONTROLLER_CHANNEL, Keys, rank_id, run_channel, step_of_attempt
 from services.core.lifecycle import FINAL, Status
+from services.core.live import live_entry
+from services.core.numbering import number
 from services.core.payload import Payloads
 from services.core.records import RunState
 from services.core.redis import Client, answered, run_script, translated
-from services.core.waiting import wake_delay, wake_up
+from services.core.waiting import wake_delay
 
 _FINAL = ",".join(sorted(FINAL))
 _PARKED = ",".join(sorted(status for status in Status if status.is_parked))
@@ -86,12 +89,13 @@ class Written:
 
 
 class RunStore:
-    """The runs of one install. Safe to share between threads."""
+    """The runs of one install. Safe to share between threads. `onlookers` are told what is appended through it."""
 
-    def __init__(self, client: Client, keys: Keys, payloads: Payloads) -> None:
+    def __init__(self, client: Client, keys: Keys, payloads: Payloads, onlookers: Sequence[Onlooker] = ()) -> None:
         self.client = client
         self.keys = keys
         self._payloads = payloads
+        self._onlookers = tuple(onlookers)
 
     # --- Accepting ------------------------------------------------------------------------------------------------
 
@@ -109,12 +113,16 @@ class RunStore:
             self.keys.due(tag),
             self._listing(state),
             self._listing(state, Status.QUEUED),
+            self.keys.live(tag),
         ]
         data = self._payloads.pack(_dump(accepted))
         args = [run, request_hash, int(now * 1000), tenant, Status.QUEUED, accepted.event_type, repr(now), data]
-        verdict = _text(run_script(self.client, "create", keys, [*args, state.model_dump_json()])[0])
+        args += [state.model_dump_json(), uuid4().hex, live_entry(state)]
+        verdict = _text(run_script(self.client, "create", keys, args)[0])
         if verdict == "conflict":
             raise Conflict("this Idempotency-Key was used for another request; use a new key for a new goal")
+        if verdict == "created":
+            tell(self._onlookers, Appended(None, (ev.Event(run=run, seq=1, time=now, turn=0, data=accepted),), state))
         return verdict == "created"
 
     # --- Reading --------------------------------------------------------------------------------------------------
@@ -196,7 +204,7 @@ class RunStore:
         Raises `Fenced` when a higher generation exists, `Stale` when the log has moved on since `state`.
         `release` gives the lease back in the same write; `wake_in` says in how many seconds the run is due again.
         """
-        return self._append(state, draft, str(lease.generation), uuid4().hex, release, wake_in)
+        return self._append(state, draft, str(lease.generation), "", release, wake_in)
 
     def record(self, run: str, dedupe: str, decide: Callable[[RunState], Draft]) -> RunState:
         """Write an outside fact once, whoever repeats it. `decide` sees the state and may be asked again.
@@ -216,7 +224,7 @@ class RunStore:
         raise Stale(f"run {run} is too busy; repeat the request")
 
     def _append(
-        self, state: RunState, draft: Draft, generation: str, write_id: str, release: bool, wake_in: float | None
+        self, state: RunState, draft: Draft, generation: str, dedupe: str, release: bool, wake_in: float | None
     ) -> Written:
         now = time.time()
         events, after = number(state, draft.events, now, outside=not generation)
@@ -224,15 +232,25 @@ class RunStore:
         if release and delay is None:
             delay = 0.0
         keys, args = self._append_call(state, after, events, draft.talk)
-        head = [state.run, state.seq, generation, write_id, int(state.created * 1000), state.status, after.status]
+        head = [state.run, state.seq, generation, uuid4().hex, int(state.created * 1000), state.status, after.status]
         is_quiet = all(isinstance(event.data, QUIET) for event in events)
         spares = is_quiet and after.seq // _SNAPSHOT_EVERY == state.seq // _SNAPSHOT_EVERY
         snapshot = "" if spares else after.model_dump_json()
         ended = "1" if after.status.is_final and not state.status.is_final else ""
-        head += [_wake(delay), snapshot, run_channel(state.run), "1" if release else "", ended]
+        head += [
+            _wake(delay),
+            snapshot,
+            run_channel(state.run),
+            "1" if release else "",
+            ended,
+            dedupe,
+            live_entry(after),
+        ]
         verdict, value = (_text(part) for part in run_script(self.client, "append", keys, [*head, *args]))
         if verdict == "ok":
             reach("store.appended")
+            if events:
+                tell(self._onlookers, Appended(state, tuple(events), after))
         if verdict == "ok" and any(isinstance(event.data, _CONTROLLERS) for event in events):
             with translated():
                 self.client.publish(CONTROLLER_CHANNEL, state.run)
@@ -260,6 +278,8 @@ class RunStore:
             self._listing(state, after.status),
             self.keys.attempts(tag),
             self.keys.ended(tag),
+            self.keys.live(tag),
+            self.keys.overdue(tag),
         ]
         args: list[str | int] = [len(events)]
         for event in events:
@@ -278,7 +298,8 @@ class RunStore:
 
     def claim(self, run: str, owner: str, lease_seconds: float) -> Lease | Refused:
         """Take the run's lease. `owner` is new for every claim, so that a repeated request is known as such."""
-        keys = [self.keys.run(run), self.keys.due(self.keys.tag(run))]
+        tag = self.keys.tag(run)
+        keys = [self.keys.run(run), self.keys.due(tag), self.keys.overdue(tag)]
         args = [run, owner, int(lease_seconds * 1000), _FINAL, _PARKED]
         verdict, *values = (_text(part) for part in run_script(self.client, "claim", keys, args))
         if verdict != "ok":
@@ -298,33 +319,9 @@ class RunStore:
 
     def sweep(self, tag: str, backoff_seconds: float, limit: int = 200) -> list[str]:
         """The runs of one shard that somebody must look at, each named again only after the back-off."""
-        due = run_script(self.client, "sweep", [self.keys.due(tag)], [int(backoff_seconds * 1000), limit])
+        keys = [self.keys.due(tag), self.keys.overdue(tag)]
+        due = run_script(self.client, "sweep", keys, [int(backoff_seconds * 1000), limit])
         return [_text(run) for run in due]
-
-
-def number(
-    state: RunState, drafted: Sequence[ev.EventData], now: float, *, outside: bool
-) -> tuple[list[ev.Event], RunState]:
-    """Give drafted events their seq, time and turn, and fold them.
-
-    Outside facts that wake a parked run bring the move with them, after the last of them: an attempt that is tried
-    again in the same breath is not over.
-    """
-    events: list[ev.Event] = []
-    for data in drafted:
-        state = _number(events, state, data, now)
-    woken = next((move for data in drafted if (move := wake_up(state, data))), None) if outside else None
-    if woken is not None:
-        state = _number(events, state, woken, now)
-    return events, state
-
-
-def _number(events: list[ev.Event], state: RunState, data: ev.EventData, now: float) -> RunState:
-    # A call that failed is made again in the same turn.
-    opens_turn = isinstance(data, ev.LlmRequest) and not state.model_failures
-    event = ev.Event(run=state.run, seq=state.seq + 1, time=now, turn=state.turn + opens_turn, data=data)
-    events.append(event)
-    return fold(state, event)
 
 
 def _ranks(state: RunState, attempts: Collection[str]) -> list[str]:

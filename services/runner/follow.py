@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import time
+from collections import deque
 from pathlib import Path
 
 from services.core.observations import Gap
@@ -58,6 +59,28 @@ class LogFile:
                 # The program put a link in the log's place; what that leads to is none of it.
                 return None
         return self._descriptor
+
+
+class Ages:
+    """How old the log's bytes are, as far as that follows from when somebody looked at its size."""
+
+    def __init__(self, now: float) -> None:
+        self._looked = now
+        self._marks: deque[tuple[int, float]] = deque()
+
+    def look(self, size: int, now: float) -> None:
+        """The log is so long now; what it has grown by since the last look was written after that."""
+        if size > (self._marks[-1][0] if self._marks else 0):
+            self._marks.append((size, self._looked))
+        self._looked = now
+
+    def of(self, offset: int, now: float) -> float:
+        """How many seconds ago the byte at `offset` was written, at most; 0 where there is none. No earlier byte will
+        be asked for again."""
+        while len(self._marks) > 1 and self._marks[0][0] <= offset:
+            self._marks.popleft()
+        size, written = self._marks[0] if self._marks else (0, now)
+        return now - written if offset < size else 0.0
 
 
 class Digest:

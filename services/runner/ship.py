@@ -7,7 +7,8 @@ full jitter; everything else is an answer, and a type.
 import json
 import random
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -30,12 +31,7 @@ LONGEST_RETRY_AFTER_SECONDS = 300.0
 _BAD_CHECKSUMS = 10
 _READ_BYTES = 1 << 20
 _UNWANTED = frozenset(
-    {
-        HTTPStatus.BAD_REQUEST,
-        HTTPStatus.CONFLICT,
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-    }
+    {HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
 )
 
 log = structlog.get_logger()
@@ -123,14 +119,12 @@ class AttemptClient:
             raise ClaimTaken(_detail(response))
         _expect(response)
 
-    def put_log(self, offset: int, data: bytes) -> int:
-        """Send what the log has at `offset`; returns the offset to go on from, which may be an earlier or a later one.
-
-        Raises `TooLarge`.
-        """
+    def put_log(self, offset: int, data: bytes, written: float) -> int:
+        """Send what the log has at `offset`, the first of it `written` then on the monotonic clock. Returns the offset
+        to go on from, which may be an earlier or a later one. Raises `TooLarge`."""
         headers = {"X-Crc32c": f"{google_crc32c.value(data):08x}", "Content-Type": "application/octet-stream"}
         for failures in range(_BAD_CHECKSUMS):
-            response = self._send("PUT", "/log", params={"offset": offset}, content=data, headers=headers)
+            response = self._send("PUT", "/log", written, params={"offset": offset}, content=data, headers=headers)
             match response.status_code:
                 case HTTPStatus.CONFLICT:
                     return _expected_offset(response)
@@ -234,17 +228,23 @@ class AttemptClient:
         self,
         method: str,
         path: str,
+        written: float | None = None,
         content: Content | None = None,
         take: Callable[[Iterator[bytes]], None] | None = None,
+        headers: Mapping[str, str] | None = None,
         **arguments: Any,
     ) -> httpx.Response:
         failures = 0
         while True:
             self._halt.check()
             body = content() if callable(content) else content
+            if written is not None:
+                headers = {**(headers or {}), "X-Log-Age": f"{max(0.0, time.monotonic() - written):.3f}"}
             asked = 0.0
             try:
-                with self._http.stream(method, self._path + path, content=body, **arguments) as response:
+                with self._http.stream(
+                    method, self._path + path, content=body, headers=headers, **arguments
+                ) as response:
                     if take is not None and response.is_success:
                         take(response.iter_bytes(_READ_BYTES))
                     else:

@@ -17,7 +17,7 @@ from services.core.faults import reach
 from services.core.observations import FinishReport
 from services.core.records import FileRef
 from services.runner.checkpoints import QUIET_SECONDS, Keeper, Warn
-from services.runner.follow import CHUNK_BYTES, Digest, Ending, LogFile, is_due, with_missing_tail
+from services.runner.follow import CHUNK_BYTES, Ages, Digest, Ending, LogFile, is_due, with_missing_tail
 from services.runner.metrics import MetricReader
 from services.runner.observe import Observer
 from services.runner.outputs import OutputLimits, upload
@@ -65,6 +65,7 @@ class Sidecar:
         self._log = LogFile(self._spool.log)
         self._digest = Digest(self._log)
         self._ending = Ending(self._spool, assignment.output_directory)
+        self._ages = Ages(time.monotonic())
         self._offset = self._spool.cursor().offset
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._chunk_bytes = CHUNK_BYTES
@@ -150,22 +151,16 @@ class Sidecar:
 
     def _ship(self) -> ExitRecord:
         """Send the log until it is over and the API has all of it; returns how the program ended."""
-        waiting_since: float | None = None
         while True:
             # Asked in this order: a log that was over before its size was taken has no later bytes.
             ended = self._ending.look()
-            size = self._log.size()
-            now = time.monotonic()
+            size, now = self._log.size(), time.monotonic()
+            self._ages.look(size, now)
             self._observer.is_held = size - self._offset > CHUNK_BYTES
-            if self._offset >= size:
-                waiting_since = None
-                if ended is not None:
-                    return with_missing_tail(ended, size)
-            elif waiting_since is None:
-                waiting_since = now
-            if is_due(size - self._offset, now - (waiting_since or now), ended is not None):
+            if self._offset >= size and ended is not None:
+                return with_missing_tail(ended, size)
+            if is_due(size - self._offset, self._ages.of(self._offset, now), ended is not None):
                 self._send_chunk()
-                waiting_since = None
             else:
                 self._halt.wait(LOOK_SECONDS)
 
@@ -174,7 +169,8 @@ class Sidecar:
         self._digest.feed(self._offset, data)
         reach("runner.before_put")
         try:
-            expected = self._client.put_log(self._offset, data)
+            written = time.monotonic() - self._ages.of(self._offset, time.monotonic())
+            expected = self._client.put_log(self._offset, data, written)
         except TooLarge:
             if self._chunk_bytes <= SMALLEST_CHUNK_BYTES:
                 raise

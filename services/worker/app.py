@@ -15,7 +15,6 @@ import structlog
 from celery import Celery
 from celery.platforms import SecurityWarning
 from celery.signals import worker_ready, worker_shutting_down
-from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from services.core.artifacts import ArtifactStore
 from services.core.attempts import AttemptStore
@@ -23,6 +22,9 @@ from services.core.hints import QUEUE, TASK, CeleryHints, celery_app
 from services.core.keys import Keys
 from services.core.ledger import Ledger
 from services.core.logs import LogStore
+from services.core.monitoring.counting import Counting, Vocabulary
+from services.core.monitoring.hints import counted_hints
+from services.core.monitoring.instruments import Registry
 from services.core.payload import Payloads
 from services.core.pools import Pools
 from services.core.redaction import Redactor
@@ -35,8 +37,10 @@ from services.core.workspace import Workspace
 from services.worker.calls import Calls
 from services.worker.canary import Canary
 from services.worker.engine import Engine, Slice
+from services.worker.failures import Failure
 from services.worker.housekeeping import Housekeeper
 from services.worker.leases import LeaseKeeper
+from services.worker.metrics import WorkerMetrics
 from services.worker.model import Limits, LitellmModel, Model
 from services.worker.prices import Price
 from services.worker.probes import answer_probes
@@ -44,7 +48,7 @@ from services.worker.research import Researches, ResearchTerms
 from services.worker.shells import Shell
 from services.worker.shells.local import LocalShell
 from services.worker.shells.sandbox import SandboxShell, SandboxTerms
-from services.worker.tools import TOOLS
+from services.worker.tools import TOOLS, report
 from services.worker.tools.tool import Desk
 from services.worker.turn import ModelTurn
 
@@ -54,12 +58,14 @@ _HOUSEKEEPING_SECONDS = 60.0
 _SWITCH_SECONDS = 0.0005
 
 
-def build_engine(settings: WorkerSettings, keeper: LeaseKeeper, store: RunStore, model: Model, app: Celery) -> Engine:
+def build_engine(
+    settings: WorkerSettings, keeper: LeaseKeeper, store: RunStore, model: Model, app: Celery, registry: Registry
+) -> Engine:
     """Put an engine together from a process's settings."""
     artifacts = ArtifactStore(settings.artifact_url)
     workspace, ledger = Workspace(artifacts), Ledger(store.client)
     pools = Pools.of(settings)
-    shell, hints = _shell(settings, store, workspace, ledger, pools), CeleryHints(app)
+    shell, hints = _shell(settings, store, workspace, ledger, pools), CeleryHints(app, counted_hints(registry))
     researches = Researches(store, hints, research_terms(settings))
     desk = Desk(
         workspace=workspace,
@@ -74,7 +80,7 @@ def build_engine(settings: WorkerSettings, keeper: LeaseKeeper, store: RunStore,
     )
     redactor = Redactor([settings.model_api_key.get_secret_value()])
     patience = (settings.model_max_tokens, settings.model_retry_seconds)
-    turn = ModelTurn(model, TOOLS, ledger, workspace, redactor, *patience, pools)
+    turn = ModelTurn(model, TOOLS, ledger, workspace, redactor, *patience, pools, keeper.metrics.turn_overhead.observe)
     limits = Slice(settings.slice_turns, settings.slice_seconds)
     return Engine(store, keeper, turn, Calls(TOOLS, desk, redactor), shell, hints, researches, limits)
 
@@ -108,10 +114,16 @@ def research_terms(settings: WorkerSettings) -> ResearchTerms:
     )
 
 
-def build_store(settings: WorkerSettings) -> RunStore:
-    """The run store of a process."""
+def build_store(settings: WorkerSettings, registry: Registry) -> RunStore:
+    """The run store of a process, which counts what is appended through it."""
     client = connect(settings.redis_url, cluster=settings.redis_cluster, client_name="cohort-worker")
-    return RunStore(client, Keys(settings.shards), Payloads(ArtifactStore(settings.artifact_url)))
+    known = Vocabulary(
+        pools=[pool.name for pool in Pools.of(settings).pools],
+        tools=[*TOOLS, report.TOOL.name],
+        failures=list(Failure),
+    )
+    counting = Counting(registry, client, known)
+    return RunStore(client, Keys(settings.shards), Payloads(ArtifactStore(settings.artifact_url)), [counting])
 
 
 def build_model(settings: WorkerSettings) -> Model:
@@ -138,23 +150,24 @@ def serve(settings: WorkerSettings) -> None:
     # A thread in litellm computes; one that only has a word with Redis should not stand behind each of them for 5 ms.
     sys.setswitchinterval(_SWITCH_SECONDS)
     app = celery_app(settings.broker_url)
-    store = build_store(settings)
-    registry = CollectorRegistry()
+    registry = Registry("worker")
+    store, metrics = build_store(settings, registry), WorkerMetrics(registry)
     with ExitStack() as stack:
-        keeper = stack.enter_context(LeaseKeeper(store, settings.lease_seconds))
-        engine = build_engine(settings, keeper, store, build_model(settings), app)
-        slices = Counter("cohort_worker_slices", "Slices by what came of them.", ["outcome"], registry=registry)
-        Gauge("cohort_worker_leases", "Leases held by this process.", registry=registry).set_function(keeper.count)
+        keeper = stack.enter_context(LeaseKeeper(store, settings.lease_seconds, metrics))
+        engine = build_engine(settings, keeper, store, build_model(settings), app, registry)
 
         @app.task(name=TASK)  # type: ignore[untyped-decorator]
         def advance(run: str) -> None:
-            slices.labels(engine.advance(run)).inc()
+            metrics.slices.labels(engine.advance(run)).inc()
 
         stack.enter_context(Housekeeper(store, engine.shell, _HOUSEKEEPING_SECONDS))
 
         canary = stack.enter_context(Canary(app, lambda: keeper.count() >= settings.worker_slots))
+        metrics.slots.set(settings.worker_slots)
+        metrics.leases.set_function(keeper.count)
+        metrics.canary_age.set_function(canary.age)
         if settings.worker_metrics_port:
-            answer_probes(settings.worker_metrics_port, registry, canary.trouble)
+            answer_probes(settings.metrics_host, settings.worker_metrics_port, registry, canary.trouble)
 
         _tell_of_its_life(settings, keeper, engine, canary)
         app.Worker(

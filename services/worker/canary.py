@@ -58,12 +58,16 @@ class Canary:
         """Nothing comes back to a worker that drains, and nobody is to mind."""
         self._stopped.set()
 
-    def trouble(self) -> str:
-        """Why this process is not alive; empty while it is."""
+    def age(self) -> float:
+        """For how many seconds the hint that was sent has not come back; 0 where none is out, or none can come back."""
         since = self._waiting_since
         if since is None or self._stopped.is_set() or self._is_full():
-            return ""
-        silent = time.monotonic() - since
+            return 0.0
+        return time.monotonic() - since
+
+    def trouble(self) -> str:
+        """Why this process is not alive; empty while it is."""
+        silent = self.age()
         return f"no hint has come back for {silent:.0f} s" if silent > self._late_seconds else ""
 
     def _sing(self) -> None:

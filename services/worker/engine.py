@@ -25,6 +25,7 @@ from services.worker.calls import Calls
 from services.worker.conversation import NUDGE, has_said, has_unread, user_message
 from services.worker.housekeeping import clear_if_over
 from services.worker.leases import LeaseKeeper
+from services.worker.metrics import FENCED, UNAVAILABLE
 from services.worker.moves import asking, last_events
 from services.worker.research import Researches
 from services.worker.session import Session
@@ -71,7 +72,7 @@ class Engine:
             return held.why
         reach("worker.claimed")
         try:
-            session = Session(self.store, held, self.draining)
+            session = Session(self.store, held, self.draining, self.keeper.metrics)
             if held.lease.is_inherited:
                 settle_leftovers(self.turn.ledger, self.store, session.state)
             self._work_while_it_can(session, held.lease.strikes)
@@ -80,14 +81,15 @@ class Engine:
         except (Fenced, RunNotFound) as error:
             log.warning("slice_fenced", run=run, error=str(error))
             self._clear_if_over(run)
-            return "fenced"
+            return FENCED
         except StoreUnavailable as error:
             log.warning("slice_lost_its_store", run=run, error=str(error))
-            return "store_unavailable"
+            return UNAVAILABLE
         except ArtifactStoreUnavailable as error:
             log.warning("slice_lost_its_artifacts", run=run, error=str(error))
             self.store.release(held.lease)
-            return "store_unavailable"
+            held.is_given_back = True
+            return UNAVAILABLE
         finally:
             self.keeper.drop(held)
 

@@ -14,7 +14,9 @@ import structlog
 
 from services.core.errors import Fenced, StoreUnavailable
 from services.core.lifecycle import Status
+from services.core.monitoring.instruments import Registry
 from services.core.store import Lease, Refused, RunStore
+from services.worker.metrics import TAKEN, UNAVAILABLE, WorkerMetrics
 
 log = structlog.get_logger()
 
@@ -29,6 +31,8 @@ class Held:
         self.safe_until = safe_until
         self.is_lost = False
         self.is_cancelling = False
+        self.is_given_back = False
+        """The holder's last write gave it back."""
 
     def check(self) -> None:
         """Raise `Fenced` when the lease is lost, or could be by now."""
@@ -44,7 +48,8 @@ class Held:
 class LeaseKeeper:
     """Claims runs and renews the claims until they are released. Use as a context manager."""
 
-    def __init__(self, store: RunStore, lease_seconds: float) -> None:
+    def __init__(self, store: RunStore, lease_seconds: float, metrics: WorkerMetrics | None = None) -> None:
+        self.metrics = metrics or WorkerMetrics(Registry("worker"))
         self._store = store
         self._seconds = lease_seconds
         self._held: dict[str, Held] = {}
@@ -63,7 +68,12 @@ class LeaseKeeper:
     def claim(self, run: str) -> Held | Refused:
         """Take the lease of `run`, or say why there is none to take."""
         asked = time.monotonic()
-        lease = self._store.claim(run, uuid4().hex, self._seconds)
+        try:
+            lease = self._store.claim(run, uuid4().hex, self._seconds)
+        except StoreUnavailable:
+            self.metrics.hints.labels(UNAVAILABLE).inc()
+            raise
+        self.metrics.hints.labels(lease.why if isinstance(lease, Refused) else TAKEN).inc()
         if isinstance(lease, Refused):
             return lease
         held = Held(lease, self._safe_until(asked))
@@ -76,6 +86,8 @@ class LeaseKeeper:
         with self._lock:
             if self._held.get(held.lease.run) is held:
                 del self._held[held.lease.run]
+        if held.is_over and not held.is_given_back:
+            self.metrics.leases_lost.inc()
 
     def count(self) -> int:
         """How many leases this process holds."""
@@ -102,5 +114,6 @@ class LeaseKeeper:
         if status is None:
             held.is_lost = True
             return
+        self.metrics.renew_seconds.observe(time.monotonic() - asked)
         held.safe_until = self._safe_until(asked)
         held.is_cancelling = status is Status.CANCELLING

@@ -4,20 +4,29 @@ import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from services.core.errors import CohortError
+from services.core.monitoring.instruments import CONTENT_TYPE, Registry
 
 _TEXT = "text/plain; charset=utf-8"
 
 
-def answer_probes(port: int, registry: CollectorRegistry, trouble: Callable[[], str]) -> ThreadingHTTPServer:
-    """Answer on a thread until the process ends; port 0 takes a free one. `trouble` says why this process is not alive,
-    nothing while it is: 200 or 503."""
+CANNOT_LISTEN = 3
+"""The exit code of a process that cannot listen, as uvicorn has it."""
+
+
+class CannotListen(CohortError):
+    """Somebody else has the port, or there is no such address."""
+
+
+def answer_probes(host: str, port: int, registry: Registry, trouble: Callable[[], str]) -> ThreadingHTTPServer:
+    """Answer on a thread until the process ends, on every address where `host` is ''; port 0 takes a free one.
+    `trouble` says why this process is not alive, nothing while it is: 200 or 503. Raises `CannotListen`."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             match self.path.partition("?")[0]:
                 case "/metrics":
-                    self._send(200, CONTENT_TYPE_LATEST, generate_latest(registry))
+                    self._send(200, CONTENT_TYPE, registry.text())
                 case "/healthz":
                     told = trouble()
                     self._send(503 if told else 200, _TEXT, f"{told or 'ok'}\n".encode())
@@ -34,7 +43,10 @@ def answer_probes(port: int, registry: CollectorRegistry, trouble: Callable[[], 
         def log_message(self, format: str, *args: object) -> None:
             """A probe every few seconds is no event."""
 
-    server = ThreadingHTTPServer(("", port), Answer)
+    try:
+        server = ThreadingHTTPServer((host, port), Answer)
+    except OSError as error:
+        raise CannotListen(f"port {port} for /metrics and /healthz: {error.strerror}; give another one") from error
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
     return server

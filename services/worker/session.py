@@ -12,6 +12,7 @@ from services.core.errors import Fenced, Stale
 from services.core.records import RunState
 from services.core.store import Draft, RunStore, Talk
 from services.worker.leases import Held
+from services.worker.metrics import WorkerMetrics
 
 
 class RunOver(Fenced):
@@ -21,8 +22,9 @@ class RunOver(Fenced):
 class Session:
     """A claimed run. Not for longer than the lease."""
 
-    def __init__(self, store: RunStore, held: Held, draining: threading.Event) -> None:
+    def __init__(self, store: RunStore, held: Held, draining: threading.Event, metrics: WorkerMetrics) -> None:
         self._store = store
+        self._metrics = metrics
         self._draining = draining
         self._lock = threading.Lock()
         self.held = held
@@ -73,6 +75,10 @@ class Session:
                 except Stale:
                     self._reload()
                     continue
+                except Fenced:
+                    self._metrics.fenced_writes.inc()
+                    raise
+                self.held.is_given_back = release
                 self.state = written.state
                 self.talk += draft.talk
                 return True

@@ -5,6 +5,7 @@ repeated once knowingly, never silently.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from random import random
@@ -57,12 +58,15 @@ class ModelTurn:
     max_tokens: int
     retry_seconds: float
     pools: Pools
+    overhead: Callable[[float], None]
+    """Told what each answered turn took besides the model's time, in seconds."""
 
     def ask(self, session: Session) -> WindUp | None:
         """Let the model take one turn. Returns the end it led to, if it did.
 
         After a failure that can pass, the run is parked and the lease released; the caller sees the status.
         """
+        began = time.monotonic()
         seen, spend = len(session.talk), session.state.spend
         box = toolbox(self.tools, session.state, is_last_turn=is_last_turn(session.state))
         view = self._view(session, box)
@@ -88,7 +92,7 @@ class ModelTurn:
             self.ledger.settle(session.state.tenant, f"model:{call}", 0)
             return None
         reach("worker.model_requested")
-        return self._carry_out(session, call, view.messages, box)
+        return self._carry_out(session, call, view.messages, box, began)
 
     def settle_unknown(self, session: Session) -> WindUp | None:
         """Record a call whose worker died: outcome unknown, charged at its reservation. Returns the end it led to."""
@@ -147,8 +151,10 @@ class ModelTurn:
             return WindUp(Reason.DOLLAR_LIMIT, detail)
         return reserved
 
-    def _carry_out(self, session: Session, call: str, messages: list[Message], box: Toolbox) -> WindUp | None:
-        chunks = Chunks(session)
+    def _carry_out(
+        self, session: Session, call: str, messages: list[Message], box: Toolbox, began: float
+    ) -> WindUp | None:
+        chunks, asked = Chunks(session), time.monotonic()
         try:
             reply = self.model.ask(
                 session.state.model,
@@ -161,6 +167,7 @@ class ModelTurn:
         except ModelFailed as failure:
             session.held.check()
             return self._failed(session, call, failure)
+        began += time.monotonic() - asked
         chunks.flush()
         reach("worker.model_replied")
         price = self.model.price(session.state.model) or FREE
@@ -169,6 +176,7 @@ class ModelTurn:
         reach("worker.reply_recorded")
         self.ledger.settle(session.state.tenant, f"model:{call}", cost)
         reach("worker.settled")
+        self.overhead(time.monotonic() - began)
         return None
 
     def _failed(self, session: Session, call: str, failure: ModelFailed) -> WindUp | None:

@@ -19,6 +19,8 @@ from services.core.attempts import AttemptStore
 from services.core.catalog import Catalog
 from services.core.keys import Keys
 from services.core.logs import LogStore
+from services.core.monitoring.counting import Counting, Vocabulary
+from services.core.monitoring.instruments import Registry
 from services.core.payload import Payloads
 from services.core.redis import connect
 from services.core.sandboxes import SandboxStore
@@ -72,7 +74,8 @@ class Api:
 def parts_on(redis_url: str, directory: Path) -> Parts:
     """Everything an API is built from, on this Redis and with its artifacts in this directory."""
     client, keys, artifacts = connect(redis_url), Keys(), ArtifactStore(f"file://{directory}")
-    store = RunStore(client, keys, Payloads(artifacts))
+    registry = Registry("api")
+    store = RunStore(client, keys, Payloads(artifacts), [Counting(registry, client, Vocabulary())])
     return Parts(
         store=store,
         attempts=AttemptStore(client, keys),
@@ -84,7 +87,7 @@ def parts_on(redis_url: str, directory: Path) -> Parts:
         api_keys=ApiKeys(client),
         hints=Told(),
         hub=Hub(store, redis_url),
-        metrics=Metrics(),
+        metrics=Metrics(registry),
         runner_secret=SECRET,
         default_model="scripted/digits",
         bounds=BOUNDS,

@@ -226,7 +226,7 @@ def test_streams_end_with_a_hint_to_come_again_when_the_server_is_told_to_stop(s
 
 def test_open_streams_are_counted(api: Api, http: httpx.Client, run: str, wait_until: Callable[..., object]) -> None:
     def count() -> float:
-        return api.parts.metrics.registry.get_sample_value("cohort_sse_clients") or 0.0
+        return api.parts.metrics.registry.value("cohort_sse_clients") or 0.0
 
     wait_until(lambda: count() == 0)
     with stream(http, run) as told:

@@ -94,7 +94,7 @@ def test_an_offset_that_cannot_be_is_refused(runner: httpx.Client, offset: str) 
 
 def test_bytes_and_rewinds_are_counted(api: Api, runner: httpx.Client) -> None:
     def counted(name: str) -> float:
-        return api.parts.metrics.registry.get_sample_value(name) or 0.0
+        return api.parts.metrics.registry.value(name) or 0.0
 
     before = counted("cohort_log_ingest_bytes_total"), counted("cohort_log_rewinds_total")
     for offset in (0, 3, 99, 0):

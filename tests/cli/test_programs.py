@@ -9,7 +9,7 @@ from services.cli.home import Home
 from services.cli.programs import Given, Ports, Program, Secrets, redis_config, redis_program, service_programs
 
 HOME = Home(Path("/somewhere/ho me"))
-PORTS = Ports(api=8470, redis=7000)
+PORTS = Ports(api=8470, redis=7000, worker_metrics=7001, controller_metrics=7002)
 SECRETS = Secrets(runner="runner-secret", redis="redis-secret")
 ENVIRON = {
     "PATH": "/bin",
@@ -63,6 +63,17 @@ def test_the_users_settings_are_passed_on_but_the_stack_decides(programs: dict[s
         assert program.environ["COHORT_BROKER_URL"] == "redis://:redis-secret@127.0.0.1:7000/1"
     assert programs["api"].environ["COHORT_MODEL"] == "anthropic/x"
     assert programs["controller"].environ["COHORT_API_URL"] == "http://127.0.0.1:8470"
+
+
+def test_every_part_can_be_scraped_from_this_machine_alone(programs: dict[str, Program]) -> None:
+    assert PORTS.metrics_urls == {
+        "api": "http://127.0.0.1:8470/metrics",
+        "worker": "http://127.0.0.1:7001/metrics",
+        "controller": "http://127.0.0.1:7002/metrics",
+    }
+    assert programs["worker"].environ["COHORT_WORKER_METRICS_PORT"] == "7001"
+    assert programs["controller"].environ["COHORT_CONTROLLER_METRICS_PORT"] == "7002"
+    assert {programs[name].environ["COHORT_METRICS_HOST"] for name in ("worker", "controller")} == {"127.0.0.1"}
 
 
 def test_no_secret_is_an_argument_or_shown_by_repr(programs: dict[str, Program]) -> None:

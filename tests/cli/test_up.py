@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from services.cli import leftovers
@@ -61,6 +62,14 @@ class Up:
         return self.process.communicate(timeout=STOP_SECONDS)[1]
 
 
+def scrape(url: str) -> str:
+    """What a scrape brings; '' while nobody listens."""
+    try:
+        return httpx.get(url, trust_env=False, timeout=10).text
+    except httpx.TransportError:
+        return ""
+
+
 def gone(pids: dict[str, int]) -> bool:
     return all(leftovers.birth(pid) is None for pid in pids.values())
 
@@ -93,6 +102,14 @@ def test_it_says_where_it_is_and_what_is_missing(up: Up) -> None:
     assert str(up.home) in up.greeting
     assert "model        none: set COHORT_MODEL" in up.greeting
     assert set(up.pids) == PARTS
+
+
+def test_it_says_what_to_scrape_and_writes_it_down(up: Up) -> None:
+    assert up.stack["metrics"].keys() == {"api", "worker", "controller"}
+    for part, url in up.stack["metrics"].items():
+        assert f"{url} ({part})" in up.greeting
+        scraped = wait_until(lambda url=url: scrape(url), 60, f"{part} can be scraped")
+        assert f'cohort_build_info{{service="{part}",' in scraped
 
 
 def test_clients_of_the_same_user_find_it(up: Up) -> None:
@@ -161,6 +178,7 @@ def test_runs_key_and_port_survive_a_stop_that_leaves_no_process(
     assert gone(pids)
     again = start()
     assert (again.stack["api"], again.stack["redis"]) == (before["api"], before["redis"])
+    assert again.stack["metrics"] == before["metrics"]
     assert (again.home / "client.json").read_text() == client
     assert again.cohort("show", run).returncode == 0
     again.stop()

@@ -43,6 +43,8 @@ def test_everything_of_a_run_is_in_one_slot_of_a_cluster() -> None:
         keys.talk(RUN),
         keys.seen(RUN),
         keys.due(tag),
+        keys.overdue(tag),
+        keys.live(tag),
         keys.ended(tag),
         keys.attempts(tag),
         keys.tenant(tag, "acme"),

@@ -15,6 +15,7 @@ from services.core import events as ev
 from services.core.errors import Conflict, Fenced, Stale
 from services.core.fold import first_state, fold_all
 from services.core.lifecycle import TRANSITIONS, Status
+from services.core.live import live_entry
 from services.core.records import RunState
 from services.core.store import Draft, Lease, Refused, RunStore
 from tests.core.examples import TENANT, accepted, finished, message, moved, parked, submitted
@@ -212,10 +213,15 @@ class History:
         live = {name.decode() for name in client.zrange(keys.attempts(tag), 0, -1) if name.decode().startswith(run)}
         assert live == {attempt.id for attempt in state.live_attempts()}
         assert (client.zscore(keys.ended(tag), run) is not None) is state.status.is_final
+        entry = client.hget(keys.live(tag), run)
+        assert (entry.decode() if entry else "") == live_entry(state)
 
     def _somebody_will_look(self, state: RunState, model: Model) -> None:
         """A run that is over is due to nobody, every other to somebody: its holder, or whoever comes in time."""
         due, now = self._due_at(state.run), time.time()
+        keys = self.store.keys
+        if self.store.client.zscore(keys.overdue(keys.tag(state.run)), state.run) is not None:
+            assert due is not None and not model.is_leased
         if state.status.is_final:
             assert due is None
             return

@@ -113,6 +113,8 @@ def nothing_is_left(fleet: Fleet, state: RunState) -> None:
     """No live attempt, no due entry, no directory, no process of a run that is over."""
     tag = fleet.keys.tag(state.run)
     assert fleet.client.zscore(fleet.keys.due(tag), state.run) is None, "the run is still due"
+    assert fleet.client.zscore(fleet.keys.overdue(tag), state.run) is None, "the run still waits for a worker"
+    assert not fleet.client.hexists(fleet.keys.live(tag), state.run), "the run still counts as live"
     live = [name.decode() for name in fleet.client.zrange(fleet.keys.attempts(tag), 0, -1)]
     assert not [name for name in live if name.startswith(state.run)], f"live attempts: {live}"
     listed = [fleet.keys.tenant(tag, state.tenant, status) for status in type(state.status)]

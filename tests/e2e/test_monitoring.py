@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -99,7 +100,7 @@ def read(path: Path) -> dict[str, Any]:
 def scraped(home: Path) -> dict[str, str]:
     """Where the metrics of each part are, once all are written down."""
     stack = read(home / "stack.json")
-    return {f"cohort-{part}": f"127.0.0.1:{port}" for part, port in stack.get("metrics", {}).items()}
+    return {f"cohort-{part}": urlsplit(url).netloc for part, url in stack.get("metrics", {}).items()}
 
 
 def ended_run(api: httpx.Client) -> dict[str, Any] | None:

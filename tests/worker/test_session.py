@@ -28,7 +28,7 @@ def session(store: RunStore, draining: Event) -> Iterator[Session]:
     with LeaseKeeper(store, 30.0) as keeper:
         held = keeper.claim(accept_run(store))
         assert isinstance(held, Held)
-        session = Session(store, held, draining)
+        session = Session(store, held, draining, keeper.metrics)
         session.write(lambda _: Draft((ev.StatusChanged(source=Status.QUEUED, target=Status.RUNNING),)))
         yield session
 

@@ -10,6 +10,7 @@ from services.core.hints import celery_app
 from services.core.keys import new_run_id
 from services.core.ledger import Ledger
 from services.core.lifecycle import Reason, Status
+from services.core.monitoring.instruments import Registry
 from services.core.records import Limits, RunState
 from services.core.settings import WorkerSettings
 from services.core.store import Draft, Lease, RunStore, Talk
@@ -18,6 +19,7 @@ from services.worker import conversation as conv
 from services.worker.app import build_engine, build_model, build_store
 from services.worker.engine import Engine
 from services.worker.leases import LeaseKeeper
+from services.worker.metrics import WorkerMetrics
 from tests.core.submitted import accept_run, close_attempt
 from tests.servers import wait_until
 
@@ -34,11 +36,13 @@ class Workshop:
 
     def __init__(self, settings: WorkerSettings) -> None:
         self.settings = settings
-        self.store: RunStore = build_store(settings)
+        self.registry = Registry("worker")
+        self.store: RunStore = build_store(settings, self.registry)
         self.ledger = Ledger(self.store.client)
         self._app = celery_app(settings.broker_url)
-        self.keeper = LeaseKeeper(self.store, settings.lease_seconds)
-        self.engine: Engine = build_engine(settings, self.keeper, self.store, build_model(settings), self._app)
+        self.keeper = LeaseKeeper(self.store, settings.lease_seconds, WorkerMetrics(self.registry))
+        model = build_model(settings)
+        self.engine: Engine = build_engine(settings, self.keeper, self.store, model, self._app, self.registry)
         self.workspace: Workspace = self.engine.turn.workspace
 
     def __enter__(self) -> "Workshop":

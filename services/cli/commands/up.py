@@ -72,6 +72,8 @@ def _say_what_goes_on(up: Stack) -> None:
 def greeting(up: Stack, settings: ClientSettings) -> list[str]:
     """What a user has to know once the stack is up."""
     lines = [f"Cohort is up at {up.address.url}", f"  state in     {up.home.path} (logs in {up.home.logs})"]
+    urls = [f"{url} ({part})" for part, url in up.ports.metrics_urls.items()]
+    lines += [f"  metrics      {urls[0]}", *(f"{' ' * 15}{url}" for url in urls[1:])]
     if settings.model:
         lines.append(f"  model        {settings.model}")
     else:

@@ -1,7 +1,9 @@
 -- Take the lease of a run that is due and that nobody holds.
--- KEYS run, due
+-- KEYS run, due, overdue
 -- ARGV run id, owner (new for every claim), lease ms, final statuses joined by ',', parked statuses joined by ','
 -- -> {'ok', generation, strikes, whether the holder before gave it back ('') or left it ('1')} | {'busy', ms left} | {'idle', ms until due} | {'final', status} | {'missing', ''}
+-- Whatever is answered, nobody has to take it now, or somebody has.
+redis.call('ZREM', KEYS[3], ARGV[1])
 local status = redis.call('HGET', KEYS[1], 'status')
 if not status then
   redis.call('ZREM', KEYS[2], ARGV[1])

@@ -3,19 +3,20 @@
 import signal
 import sys
 import threading
+from functools import partial
 from uuid import uuid4
-
-from prometheus_client import CollectorRegistry
 
 from services.core.artifacts import ArtifactStore
 from services.core.attempts import AttemptStore
-from services.core.catalog import Catalog
 from services.core.errors import BadRequest
-from services.core.hints import CeleryHints, celery_app
+from services.core.hints import CeleryHints, celery_app, queue_length
 from services.core.keys import Keys
 from services.core.ledger import Ledger
 from services.core.logging import configure
 from services.core.logs import LogStore
+from services.core.monitoring.counting import Counting, Vocabulary
+from services.core.monitoring.hints import counted_hints
+from services.core.monitoring.instruments import Registry
 from services.core.payload import Payloads
 from services.core.pools import Pools
 from services.core.redis import connect
@@ -23,17 +24,21 @@ from services.core.settings import ControllerSettings, load
 from services.core.store import RunStore
 from services.worker.controller.archive import Archivist
 from services.worker.controller.attempts import Reconciler, Terms
-from services.worker.controller.figures import count_ready
+from services.worker.controller.figures import tell_state
 from services.worker.controller.leader import Leadership
 from services.worker.controller.loop import Controller
+from services.worker.controller.metrics import ControllerMetrics
 from services.worker.controller.news import News
 from services.worker.controller.pulse import Pulse
+from services.worker.controller.survey import survey
 from services.worker.executors.chosen import executor_of
-from services.worker.probes import answer_probes
+from services.worker.probes import CANNOT_LISTEN, CannotListen, answer_probes
+
+_SCRAPE_SECONDS = 2.0
 
 
 def main() -> int:
-    """Exit code 2 when the settings or the pools file are wrong."""
+    """Exit code 2 when the settings or the pools file are wrong, 3 when the port for probes is taken."""
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
@@ -44,6 +49,9 @@ def main() -> int:
     except BadRequest as error:
         print(f"cohort controller: {error}", file=sys.stderr)
         return 2
+    except CannotListen as error:
+        print(f"cohort controller: {error}", file=sys.stderr)
+        return CANNOT_LISTEN
     controller.run(stopped)
     return 0
 
@@ -52,9 +60,10 @@ def build(settings: ControllerSettings) -> Controller:
     """Put a controller together from a process's settings."""
     client = connect(settings.redis_url, cluster=settings.redis_cluster, client_name="cohort-controller")
     keys, artifacts = Keys(settings.shards), ArtifactStore(settings.artifact_url)
-    store, logs = (RunStore(client, keys, Payloads(artifacts)), LogStore(client, keys, artifacts))
-    hints = CeleryHints(celery_app(settings.broker_url))
-    registry, pools = CollectorRegistry(), Pools.of(settings)
+    registry, pools = Registry("controller"), Pools.of(settings)
+    counting = Counting(registry, client, Vocabulary(pools=[pool.name for pool in pools.pools]))
+    store, logs = RunStore(client, keys, Payloads(artifacts), [counting]), LogStore(client, keys, artifacts)
+    hints = CeleryHints(celery_app(settings.broker_url), counted_hints(registry))
     executor = executor_of(settings, artifacts, pools, registry)
     terms = Terms(
         api_url=settings.api_url,
@@ -66,15 +75,24 @@ def build(settings: ControllerSettings) -> Controller:
     )
     attempts = AttemptStore(client, keys)
     ledger = Ledger(client)
-    reconciler = Reconciler(store, attempts, logs, ledger, executor, hints, terms)
+    metrics = ControllerMetrics(registry)
+    reconciler = Reconciler(store, attempts, logs, ledger, executor, hints, terms, metrics)
     leadership = Leadership(client, "controller", uuid4().hex, settings.leader_seconds)
     pulse = Pulse()
-    count_ready(Catalog(store), registry)
+    _tell_state(settings, registry, pools)
     if settings.controller_metrics_port:
-        answer_probes(settings.controller_metrics_port, registry, pulse.trouble)
-    archivist, news = Archivist(store, ledger, logs, artifacts), News()
+        answer_probes(settings.metrics_host, settings.controller_metrics_port, registry, pulse.trouble)
+    archivist, news = Archivist(store, ledger, logs, artifacts, metrics), News()
     executor.watch(news.tell)
-    return Controller(store, leadership, reconciler, archivist, hints, news, settings.sweep_seconds, pulse)
+    return Controller(store, leadership, reconciler, archivist, hints, news, settings.sweep_seconds, pulse, metrics)
+
+
+def _tell_state(settings: ControllerSettings, registry: Registry, pools: Pools) -> None:
+    """With clients of its own: who scrapes would be gone before the others give up."""
+    known = partial(connect, client_name="cohort-scrape", patience_seconds=_SCRAPE_SECONDS)
+    client, broker = known(settings.redis_url, cluster=settings.redis_cluster), known(settings.broker_url)
+    keys = Keys(settings.shards)
+    tell_state(registry, pools, lambda now: survey(client, keys, now), lambda: queue_length(broker))
 
 
 if __name__ == "__main__":

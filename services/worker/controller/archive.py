@@ -6,7 +6,7 @@ The logs of its attempts are put together into one object each at the same time.
 import gzip
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -17,6 +17,7 @@ from services.core.keys import rank_id
 from services.core.ledger import Ledger
 from services.core.logs import LogStore
 from services.core.store import RunStore
+from services.worker.controller.metrics import ControllerMetrics
 from services.worker.research import tell_parent
 from services.worker.settling import settle_leftovers
 
@@ -31,6 +32,7 @@ class Archivist:
     ledger: Ledger
     logs: LogStore
     artifacts: ArtifactStore
+    metrics: ControllerMetrics = field(default_factory=ControllerMetrics)
 
     def round(self) -> Iterator[None]:
         """Archive every run that ended and was not archived yet, one a step."""
@@ -42,6 +44,7 @@ class Archivist:
                 raise
             except Exception:
                 # The edge of one run's archive: it stays on the list, and must not keep the others waiting.
+                self.metrics.archive_failures.inc()
                 log.exception("run_not_archived", run=run)
 
     def archive(self, run: str) -> None:
@@ -61,6 +64,7 @@ class Archivist:
         self.artifacts.put_named(f"archive/{run}/state.json", state.model_dump_json(indent=1).encode())
         reach("controller.archive_written")
         self.store.archived(run)
+        self.metrics.archived.inc()
         log.info("run_archived", run=run, events=state.seq)
 
     def _lines(self, run: str) -> bytes:

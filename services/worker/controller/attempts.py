@@ -6,7 +6,7 @@ Submitting, adopting, cancelling and closing all begin here, by one leader.
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 import structlog
@@ -33,6 +33,7 @@ from services.worker.controller.clearing import Clearing
 from services.worker.controller.closing import Closing
 from services.worker.controller.errands import Errands
 from services.worker.controller.inquest import Inquest
+from services.worker.controller.metrics import ControllerMetrics
 from services.worker.controller.news import EVERY_ATTEMPT
 from services.worker.controller.progress import progress_of, warned_of
 from services.worker.controller.quota import Quotas
@@ -75,10 +76,11 @@ class Reconciler:
     executor: Executor
     hints: Hints
     terms: Terms
+    metrics: ControllerMetrics = field(default_factory=ControllerMetrics)
 
     @cached_property
     def _clearing(self) -> Clearing:
-        return Clearing(self.store, self.attempts, self.executor, self.terms.orphan_seconds)
+        return Clearing(self.store, self.attempts, self.executor, self.terms.orphan_seconds, self.metrics)
 
     @cached_property
     def _rescue(self) -> Rescue:
@@ -100,7 +102,7 @@ class Reconciler:
         """Look at every live attempt once, and at what else there is; in small pieces, one a step."""
         standings: Counter[Standing] = Counter()
         for some in _pieces(self.attempts.live()):
-            standings.update(map(Standing.of, self.reconcile(some)))
+            standings.update(self.reconcile(some))
             yield
         live = frozenset(self.attempts.live())
         self._quotas.sweep(live)
@@ -116,19 +118,19 @@ class Reconciler:
         """Ask the executor for nothing more, and wait for what it was asked."""
         self._errands.stop()
 
-    def reconcile(self, wanted: Mapping[str, Collection[str] | None]) -> list[Attempt]:
-        """Do what attempts need now: by run those that are named, or `EVERY_ATTEMPT`. Returns those that were live.
-        Raises `StoreUnavailable` and nothing else."""
-        return [attempt for run, names in wanted.items() for attempt in self._reconcile_run(run, names)]
+    def reconcile(self, wanted: Mapping[str, Collection[str] | None]) -> list[Standing]:
+        """Do what attempts need now: by run those that are named, or `EVERY_ATTEMPT`. Returns where those stood that
+        were live. Raises `StoreUnavailable` and nothing else."""
+        return [standing for run, names in wanted.items() for standing in self._reconcile_run(run, names)]
 
-    def _reconcile_run(self, run: str, names: Collection[str] | None) -> list[Attempt]:
+    def _reconcile_run(self, run: str, names: Collection[str] | None) -> list[Standing]:
         try:
             state = self.store.state(run)
             live = [attempt for attempt in state.live_attempts() if names is EVERY_ATTEMPT or attempt.id in names]
             for attempt, records in zip(live, self.attempts.records_of(live), strict=True):
                 if not self._errands.is_out(attempt.id) or self._is_called_off(state, attempt):
                     self._reconcile(state, attempt, records)
-            return live
+            return [Standing.of(state.tenant, attempt) for attempt in live]
         except RunNotFound:
             log.warning("run_not_known", run=run)
         except StoreUnavailable:

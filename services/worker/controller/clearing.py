@@ -15,6 +15,7 @@ from services.core.errors import RunNotFound
 from services.core.faults import reach
 from services.core.keys import run_of_attempt, step_of_attempt
 from services.core.store import RunStore
+from services.worker.controller.metrics import CLOSED, UNKNOWN, ControllerMetrics
 from services.worker.controller.ranks import as_one
 from services.worker.executors import AttemptBusy, Executor, Observed, Phase
 
@@ -45,12 +46,21 @@ def fate_of(seen: Observed, record: AttemptRecord, unknown_seconds: float | None
 class Clearing:
     """Looks through everything the executor has. `grace_seconds` is for executions without a run."""
 
-    def __init__(self, store: RunStore, attempts: AttemptStore, executor: Executor, grace_seconds: float) -> None:
+    def __init__(
+        self,
+        store: RunStore,
+        attempts: AttemptStore,
+        executor: Executor,
+        grace_seconds: float,
+        metrics: ControllerMetrics,
+    ) -> None:
         self._store = store
+        self._metrics = metrics
         self._attempts = attempts
         self._executor = executor
         self._grace_seconds = grace_seconds
         self._unknown_since: dict[str, float] = {}
+        self._ended: set[str] = set()
 
     def round(self, live: Collection[str]) -> Iterator[None]:
         """One look at everything, an execution a step. `live`: the attempts known to be counted on, as of late. Raises
@@ -60,6 +70,7 @@ class Clearing:
         unknown = {name for name in leftovers if not self._has_run(name)}
         now = time.monotonic()
         self._unknown_since = {name: self._unknown_since.get(name, now) for name in unknown}
+        self._ended.intersection_update(leftovers)
         for name in leftovers:
             self._settle(name, None if name not in unknown else now - self._unknown_since[name])
             yield
@@ -69,9 +80,9 @@ class Clearing:
         record = as_one(self._attempts.records(attempt, self._nodes(attempt)), seen)
         match fate_of(seen, record, unknown_seconds, self._grace_seconds):
             case Fate.CANCEL:
-                self._executor.cancel(attempt)
+                self._end(attempt, UNKNOWN if unknown_seconds is not None else CLOSED)
             case Fate.FORGET:
-                self._forget(attempt)
+                self._forget(attempt, is_unknown=unknown_seconds is not None)
             case Fate.LEAVE:
                 pass
 
@@ -89,12 +100,24 @@ class Clearing:
             return False
         return True
 
-    def _forget(self, attempt: str) -> None:
+    def _end(self, attempt: str, kind: str) -> None:
+        self._executor.cancel(attempt)
+        self._count(attempt, kind)
+
+    def _count(self, attempt: str, kind: str) -> None:
+        """One orphan more, however often it is seen to."""
+        if attempt not in self._ended:
+            self._ended.add(attempt)
+            self._metrics.orphans.labels(kind).inc()
+
+    def _forget(self, attempt: str, *, is_unknown: bool) -> None:
         try:
             self._executor.remove(attempt)
         except AttemptBusy:
             # Its sidecar is about to end; the next round finds it again.
             log.debug("attempt_not_settled", attempt=attempt)
         else:
+            if is_unknown:
+                self._count(attempt, UNKNOWN)
             log.info("attempt_forgotten", attempt=attempt)
             reach("controller.forgotten")

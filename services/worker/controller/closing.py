@@ -91,6 +91,7 @@ class Closing:
             diagnosis=close.diagnosis,
             rank=seen.rank,
             seconds=seconds,
+            exited=exit_record.finished if exit_record else None,
             cost_usd=round(self.pools.price_of(attempt) * seconds / 3600, 6),
             log_bytes=record.log_bytes,
             log_complete=record.log_complete,

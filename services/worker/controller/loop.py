@@ -21,6 +21,7 @@ from services.core.store import RunStore
 from services.worker.controller.archive import Archivist
 from services.worker.controller.attempts import Reconciler
 from services.worker.controller.leader import Leadership
+from services.worker.controller.metrics import ControllerMetrics
 from services.worker.controller.news import News
 from services.worker.controller.pulse import Pulse
 
@@ -51,6 +52,7 @@ class Controller:
     news: News
     seconds: float
     pulse: Pulse = field(default_factory=Pulse)
+    metrics: ControllerMetrics = field(default_factory=ControllerMetrics)
 
     def run(self, stopped: threading.Event) -> None:
         """Work until `stopped`. Redis being away is waited out; nothing else may end the loop."""
@@ -69,8 +71,10 @@ class Controller:
 
     def once(self) -> None:
         """One round. Raises `NotLeading`."""
+        began = time.monotonic()
         for _ in self._round():
             self._see_to_news()
+        self.metrics.rounded(time.monotonic() - began)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
@@ -94,7 +98,9 @@ class Controller:
         self.pulse.beat()
         if not self.leadership.hold():
             self.news.forget()
+            self.metrics.stands_by()
             raise NotLeading
+        self.metrics.leads()
         if came := self.news.take():
             self.reconciler.reconcile(came)
 
@@ -108,6 +114,7 @@ class Controller:
                 return
             due = self.store.sweep(tag, _REHINT_SECONDS, limit=room)
             room -= len(due)
+            self.metrics.swept.inc(len(due))
             reach("controller.swept")
             for run in due:
                 self.hints.publish(run)

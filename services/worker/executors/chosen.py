@@ -1,9 +1,8 @@
 """The executor that the settings choose."""
 
-from prometheus_client import CollectorRegistry
-
 from services.core.artifacts import ArtifactStore
 from services.core.errors import BadRequest
+from services.core.monitoring.instruments import Registry
 from services.core.pools import Pools
 from services.core.settings import ControllerSettings
 from services.core.workspace import Workspace
@@ -11,9 +10,7 @@ from services.worker.executors import Executor
 from services.worker.executors.local import LocalExecutor
 
 
-def executor_of(
-    settings: ControllerSettings, artifacts: ArtifactStore, pools: Pools, registry: CollectorRegistry
-) -> Executor:
+def executor_of(settings: ControllerSettings, artifacts: ArtifactStore, pools: Pools, registry: Registry) -> Executor:
     """An executor that is at work. Raises `BadRequest` that names the setting which is wrong."""
     if settings.executor == "local":
         return LocalExecutor(settings.state_dir / "attempts", artifacts, Workspace(artifacts))

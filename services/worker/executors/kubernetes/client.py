@@ -15,9 +15,9 @@ from urllib.parse import quote
 import urllib3
 from kubernetes import client as official, config
 from kubernetes.client.exceptions import ApiException
-from prometheus_client import Counter
 
 from services.core.errors import BadRequest, CohortError
+from services.core.monitoring.instruments import Counter
 
 Json = dict[str, Any]
 

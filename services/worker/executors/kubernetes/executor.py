@@ -69,7 +69,7 @@ class KubernetesExecutor:
         self._terms = terms
         self._metrics = metrics
         self._valves = Valves(limits, metrics)
-        self._namespace = Namespace(cluster, has_queues=any(pool.queue for pool in pools.pools))
+        self._namespace = Namespace(cluster, any(pool.queue for pool in pools.pools), metrics)
         self._stopping = Stopping(cluster, self._namespace)
         self._has_token: set[str] = set()
         self._put_off = PutOff()
@@ -125,7 +125,6 @@ class KubernetesExecutor:
     def list(self) -> Sequence[str]:
         """See `Executor`. Also sends the removals since the last call, and removes what may not start again."""
         self._removals.send()
-        self._metrics.blind_seconds.set(self._namespace.blind_seconds)
         if not self._namespace.is_seen():
             return []
         self._namespace.tidy()

@@ -1,25 +1,36 @@
 """What the executor counts, for Prometheus."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from services.core.monitoring.instruments import Registry
+from services.core.monitoring.series import counter, gauge
+
+REQUESTS = counter("cohort_kubernetes_requests_total", "Requests to the Kubernetes API.", "verb", "kind", "status")
+IN_FLIGHT = gauge("cohort_kubernetes_jobs_in_flight", "Jobs that are not over.")
+HELD = counter("cohort_kubernetes_held_total", "Creations put off, by the valve that did.", "valve")
+CREATED = counter("cohort_kubernetes_jobs_created_total", "Jobs made.")
+REMOVED = counter("cohort_kubernetes_jobs_removed_total", "Jobs deleted.")
+BLIND_SECONDS = gauge(
+    "cohort_kubernetes_blind_seconds", "For how long the Jobs and pods have not been seen; 0 while they are."
+)
+WATCH_AGE_SECONDS = gauge(
+    "cohort_kubernetes_watch_age_seconds", "Since when the cluster has said nothing of a kind of object.", "kind"
+)
+RELISTS = counter("cohort_kubernetes_relists_total", "Lists taken, and why.", "reason")
+
+START, DUE, EXPIRED, REFUSED, UNREACHABLE, FAILED = "start", "due", "expired", "refused", "unreachable", "failed"
+_REASONS = (START, DUE, EXPIRED, REFUSED, UNREACHABLE, FAILED)
+_VALVES = ("cluster", "tenant", "rate")
 
 
 class Metrics:
     """One executor's numbers in one registry."""
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        registry = registry or CollectorRegistry()
-        self.requests = Counter(
-            "cohort_kubernetes_requests",
-            "Requests to the Kubernetes API.",
-            ["verb", "kind", "status"],
-            registry=registry,
-        )
-        self.in_flight = Gauge("cohort_kubernetes_jobs_in_flight", "Jobs that are not over.", registry=registry)
-        self.held = Counter(
-            "cohort_kubernetes_held", "Creations put off, by the valve that did.", ["valve"], registry=registry
-        )
-        self.created = Counter("cohort_kubernetes_jobs_created", "Jobs made.", registry=registry)
-        self.removed = Counter("cohort_kubernetes_jobs_removed", "Jobs deleted.", registry=registry)
-        self.blind_seconds = Gauge(
-            "cohort_kubernetes_blind_seconds", "For how long the cluster has not been seen.", registry=registry
-        )
+    def __init__(self, registry: Registry | None = None) -> None:
+        registry = registry or Registry("controller")
+        self.requests = registry.counter(REQUESTS)
+        self.in_flight = registry.gauge(IN_FLIGHT)
+        self.held = registry.counter(HELD, [(valve,) for valve in _VALVES])
+        self.created = registry.counter(CREATED)
+        self.removed = registry.counter(REMOVED)
+        self.blind_seconds = registry.gauge(BLIND_SECONDS)
+        self.watch_age = registry.gauge(WATCH_AGE_SECONDS)
+        self.relists = registry.counter(RELISTS, [(reason,) for reason in _REASONS])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from services.worker.executors.kubernetes.client import EVENTS, JOBS, NODES, PODS, WORKLOADS, Cluster, Json
 from services.worker.executors.kubernetes.manifest import ATTEMPT, RANK, RUNNER, SELECTOR, TENANT
+from services.worker.executors.kubernetes.metrics import Metrics
 from services.worker.executors.kubernetes.reading import container, is_done
 from services.worker.executors.kubernetes.trimming import (
     trim_event,
@@ -26,7 +27,7 @@ _SYNC_SECONDS = 10.0
 class Namespace:
     """What is watched. Reading costs no request. Without queues Kueue is not asked: it need not be there."""
 
-    def __init__(self, cluster: Cluster, has_queues: bool) -> None:
+    def __init__(self, cluster: Cluster, has_queues: bool, metrics: Metrics) -> None:
         self.jobs = Watched(cluster, JOBS, SELECTOR, trim_job, _attempt)
         self.pods = Watched(cluster, PODS, SELECTOR, trim_pod, _attempt, keeps_gone=True)
         # Kept for people and diagnoses: nothing waits for them, and a cluster that refuses them is seen all the same.
@@ -37,11 +38,18 @@ class Namespace:
         further = (self._workloads,) if has_queues else ()
         self._watched = (self.jobs, self.pods, self._events, self._nodes, *further)
         self._patient_until = 0.0
+        self._be_measured(metrics)
 
     def tell(self, told: Callable[[str], None]) -> None:
         """Have `told` called with the attempt of every Job and pod that changes."""
         self.jobs.tell(told)
         self.pods.tell(told)
+
+    def _be_measured(self, metrics: Metrics) -> None:
+        metrics.blind_seconds.set_function(lambda: self.blind_seconds)
+        for watched in self._watched:
+            watched.count(lambda reason: metrics.relists.labels(reason).inc())
+            metrics.watch_age.labels(watched.name).set_function(lambda watched=watched: watched.age_seconds)  # type: ignore[misc]
 
     def start(self) -> None:
         self._patient_until = time.monotonic() + _SYNC_SECONDS

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from services.worker.executors.kubernetes.client import Cluster, ClusterUnreachable, Json, Kind, Refused, Stream
+from services.worker.executors.kubernetes.metrics import DUE, EXPIRED, FAILED, REFUSED, START, UNREACHABLE
 
 log = structlog.get_logger()
 
@@ -58,6 +59,9 @@ class Watched:
         self._keeps_gone = keeps_gone
         self._watch_seconds = _WATCH_SECONDS if has_bookmarks else _QUIET_WATCH_SECONDS
         self._told: Callable[[str], None] = _to_nobody
+        self._listed: Callable[[str], None] = _to_nobody
+        self._why = START
+        self._heard = time.monotonic()
         self._lock = threading.Lock()
         self._groups: dict[str, dict[str, Kept]] = {}
         self._synced = threading.Event()
@@ -72,6 +76,10 @@ class Watched:
         """Have `told` called, on the watch's thread, with the group of every object that changes from now on."""
         self._told = told
 
+    def count(self, listed: Callable[[str], None]) -> None:
+        """Have `listed` called, on the watch's thread, with the reason of every list that is taken from now on."""
+        self._listed = listed
+
     def start(self) -> None:
         self._thread.start()
 
@@ -85,6 +93,16 @@ class Watched:
     def await_sync(self, seconds: float) -> bool:
         """Wait for the first list; whether there was one."""
         return self._synced.wait(seconds)
+
+    @property
+    def name(self) -> str:
+        """The kind of objects, in the plural."""
+        return self._kind[1]
+
+    @property
+    def age_seconds(self) -> float:
+        """Since when the cluster has said nothing of these objects, not even that nothing is new."""
+        return time.monotonic() - self._heard
 
     @property
     def blind_seconds(self) -> float:
@@ -120,19 +138,21 @@ class Watched:
         while not self._stopped.is_set():
             try:
                 self._follow()
-                failures = 0
+                self._why, failures = DUE, 0
             except ClusterUnreachable as error:
-                self.refusal = ""
+                self._why, self.refusal = UNREACHABLE, ""
                 failures = self._blind(failures, str(error))
             except Refused as error:
                 if error.status == 410:
-                    log.info("watch_expired", kind=self._kind[1])
+                    self._why = EXPIRED
+                    log.info("watch_expired", kind=self.name)
                 else:
-                    self.refusal = str(error)
+                    self._why, self.refusal = REFUSED, str(error)
                     failures = self._blind(failures, str(error))
             except Exception:
                 # The edge of the thread: a watch that ended would never be noticed.
-                log.exception("watch_failed", kind=self._kind[1])
+                self._why = FAILED
+                log.exception("watch_failed", kind=self.name)
                 failures = self._blind(failures, "see the log")
 
     def _blind(self, failures: int, why: str) -> int:
@@ -150,6 +170,7 @@ class Watched:
         asked = time.monotonic()
         listed = self._cluster.list(self._kind, self._selector, self._trim)
         self._replace(listed.objects, asked)
+        self._listed(self._why)
         self._see()
         version = listed.version
         relist_at = asked + _RELIST_SECONDS * random.uniform(0.8, 1.2)
@@ -160,6 +181,7 @@ class Watched:
             self._see()
             with closing(self._stream) as stream:
                 for change, body in stream:
+                    self._heard = time.monotonic()
                     version = body["metadata"]["resourceVersion"]
                     self._apply(change, body)
                     if self._stopped.is_set() or time.monotonic() > relist_at:
@@ -168,7 +190,7 @@ class Watched:
     def _see(self) -> None:
         if self._blind_since is not None and self._synced.is_set():
             log.info("cluster_seen_again", kind=self._kind[1], seconds=round(self.blind_seconds, 1))
-        self._blind_since = None
+        self._blind_since, self._heard = None, time.monotonic()
         self.refusal = ""
         self._synced.set()
 

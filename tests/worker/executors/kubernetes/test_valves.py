@@ -1,7 +1,6 @@
 """How many Jobs, and how fast."""
 
-from prometheus_client import CollectorRegistry
-
+from services.core.monitoring.instruments import Registry
 from services.worker.executors.kubernetes.metrics import Metrics
 from services.worker.executors.kubernetes.valves import Limits, Valves
 
@@ -64,7 +63,7 @@ def test_creations_come_in_a_burst_and_then_at_their_rate() -> None:
 
 
 def test_every_refusal_is_counted_by_its_valve() -> None:
-    registry = CollectorRegistry()
+    registry = Registry("controller")
     gate = Valves(Limits(in_flight=0), Metrics(registry), Clock())
     gate.enter("a", list)
-    assert registry.get_sample_value("cohort_kubernetes_held_total", {"valve": "cluster"}) == 1
+    assert registry.value("cohort_kubernetes_held_total", {"valve": "cluster"}) == 1
