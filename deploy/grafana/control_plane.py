@@ -154,7 +154,7 @@ def _controller() -> list[Panel]:
         lines(
             "Age of what the watches know",
             SECONDS,
-            Query(worst("cohort_kubernetes_watch_age_seconds", "kind"), "{{kind}}"),
+            Query(worst("cohort_kubernetes_watch_age_seconds", "kind", where='kind=~"jobs|pods"'), "{{kind}}"),
             Query(worst("cohort_kubernetes_blind_seconds"), "blind"),
             says="Since a watch of the cluster last said anything. Watches are renewed within minutes.",
             limits=Limits(300, 600),
@@ -173,8 +173,8 @@ def _controller() -> list[Panel]:
             Query(rate("cohort_kubernetes_jobs_removed_total"), "removed"),
             Query(rate("cohort_kubernetes_held_total", "valve"), "put off, {{valve}}"),
             Query(rate("cohort_orphans_removed_total", "kind"), "orphans, {{kind}}"),
-            says="Put off: a limit on Jobs holds their creation back. Orphans are programs of runs that nobody "
-            "knows: there should be none.",
+            says="Put off: a limit on Jobs holds their creation back. Orphans that are `unknown` "
+            "are of runs that nobody knows: there should be none.",
         ),
         lines(
             "From a program's end, or a cancel, to its record",

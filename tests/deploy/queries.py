@@ -10,7 +10,8 @@ from deploy.grafana.boards import DIRECTORY
 Board = dict[str, Any]
 Panel = dict[str, Any]
 
-_SELECTOR = re.compile(r"\b((?:cohort|process)_\w+)(?:\{([^{}]*(?:\{[a-z:]+\}[^{}]*)*)\})?")
+# Not what rules record: those names have colons in them.
+_SELECTOR = re.compile(r"(?<![:\w])((?:cohort|process)_\w+)\b(?!:)(?:\{([^{}]*(?:\{[a-z:]+\}[^{}]*)*)\})?")
 _MATCHER = re.compile(r'(\w+)\s*(?:=~|!~|!=|=)\s*"(?:[^"\\]|\\.)*"')
 _GROUPING = re.compile(r"\b(?:by|on|without|ignoring)\s*\(([^)]*)\)")
 

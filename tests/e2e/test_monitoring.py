@@ -1,38 +1,55 @@
 """The demo under a real Prometheus: every panel has data after it, every rule is evaluated, and nothing fires."""
 
-import json
-import os
 import re
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from services.cli import environment
+from services.cli.client import ApiClient, path_of
+from services.cli.commands.submit import post_goal
+from services.cli.demo import MODEL, goal
+from services.cli.digits import split
+from services.cli.home import home_at
+from services.cli.programs import Given
+from services.cli.report import read_run
+from services.cli.stack import Wishes, stack
 from services.core.lifecycle import Status
 from tests.deploy.chart import CHART
 from tests.deploy.queries import boards, panels
 from tests.e2e.infinity import rows
 from tests.prometheus import PrometheusServer
-from tests.servers import bound_to_us, wait_until
+from tests.servers import wait_until
 
 pytestmark = [pytest.mark.xdist_group("monitoring"), pytest.mark.timeout(300)]
 RULES = sorted((CHART / "files" / "rules").glob("*.yaml"))
 SECONDS = 200
-# What a demo on one machine has none of. A panel that has data all the same is to leave this list.
-KUBERNETES = "steps run as local processes"
-NO_GPU = "the pool has no GPU"
-NO_CAP = "the tenant has no cap"
-EMPTY: dict[tuple[str, str, str], str] = {}
-# Columns that such a demo fills nowhere.
+# What the demo on one machine brings nothing of: by the metric that is asked for.
+KUBERNETES, NO_GPU = "steps run as local processes", "the pool has no GPU"
+EMPTY = {
+    "cohort_kubernetes_.*": KUBERNETES,
+    "cohort_attempt_stage_seconds_bucket.*stage!=": KUBERNETES,
+    "cohort_redis_memory_limit_bytes": "this Redis has no limit",
+    "cohort_gpu_.*": NO_GPU,
+    "cohort_pool_gpus": NO_GPU,
+    "cohort_tenant_dollars.*cap": "the tenant has no cap",
+    "cohort_tenant_gpu_quota": "the tenant has no quota",
+    "cohort_cancel_seconds": "nothing is cancelled",
+    "cohort_lease_renew_seconds": "no slice need be so long that its lease is renewed",
+    "cohort_attempt_warnings_total.* > 0": "nothing is warned of",
+    "cohort_rules_refused_total.* > 0": "no rule refuses anything",
+    "cohort_model_calls_total.*result!=.* > 0": "every call is answered",
+}
+# Columns that it fills nowhere, or not always.
 HOLLOW = {
     ("Attempts", "stage"): "no attempt is live",
+    ("GPU and processor", "CPU (100 is a core)"): "it takes two samples, five seconds apart",
     ("GPU and processor", "GPU in use"): NO_GPU,
     ("GPU and processor", "memory of the fullest GPU"): NO_GPU,
 }
@@ -60,55 +77,43 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """The demo's goal, on the demo's stack, that Prometheus sees from its first moment on."""
     directory = tmp_path_factory.mktemp("monitoring")
-    home = directory / "home"
-    environ = {"PATH": os.environ["PATH"], "HOME": str(directory), "TMPDIR": str(directory)}
-    command = [sys.executable, "-m", "services.cli", "demo", "--keep", "--home", str(home)]
-    with (directory / "demo.log").open("wb") as log:
-        demo = subprocess.Popen(bound_to_us(command), env=environ, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-    prometheus: PrometheusServer | None = None
-    try:
-        targets = wait_until(lambda: scraped(home), SECONDS, "the stack is written down", pause=0.05)
-        start = time.time()
-        prometheus = PrometheusServer(directory / "prometheus", targets, RULES)
-        address = wait_until(lambda: read(home / "client.json"), SECONDS, "the API is up", pause=0.1)
-        headers = {"Authorization": f"Bearer {address['key']}"}
-        with httpx.Client(base_url=address["url"], headers=headers, timeout=30, trust_env=False) as api:
-            run = wait_until(lambda: ended_run(api), SECONDS, "the run is over", pause=0.2)
-            assert run["status"] == "succeeded", (directory / "demo.log").read_text()[-3000:]
-            seen = {job: prometheus.scrapes(job) for job in targets}
-            wait_until(
-                lambda: all(prometheus.scrapes(job) > seen[job] + 3 for job in targets), 30, "what came last is seen"
-            )
-            yield Watched(prometheus, api, run["run"], start, time.time())
-    finally:
-        if prometheus is not None:
+    home, digits = home_at(directory / "home"), split()
+    data = directory / "digits-train.npz"
+    data.write_bytes(digits.given)
+    given = Given(environment.bare(environment.own()), {"COHORT_MODEL": MODEL}, {})
+    with stack(home, Wishes(given, scripted=True), print) as up:
+        parts = {f"cohort-{part}": urlsplit(url).netloc for part, url in up.ports.metrics_urls.items()}
+        prometheus = PrometheusServer(directory / "prometheus", parts, RULES)
+        try:
+            wait_until(lambda: seen(prometheus, parts, 3), SECONDS, "every part is scraped", pause=0.2)
+            start = time.time()
+            with closing(ApiClient(up.address.url, up.address.key)) as api:
+                run = str(post_goal(api, goal(data), "monitored")["run"])
+                wait_until(lambda: is_over(api, run), SECONDS, "the run is over", pause=0.2)
+            scrapes = max(map(prometheus.scrapes, parts)) + 3
+            wait_until(lambda: seen(prometheus, parts, scrapes), 60, "the run's end is seen", pause=0.2)
+            headers = {"Authorization": f"Bearer {up.address.key}"}
+            with httpx.Client(base_url=up.address.url, headers=headers, timeout=30, trust_env=False) as http:
+                yield Watched(prometheus, http, run, start - 3, time.time())
+        finally:
             prometheus.stop()
-        demo.terminate()
-        demo.wait(60)
+
+
+def seen(prometheus: PrometheusServer, parts: Iterable[str], times: int) -> bool:
+    return all(prometheus.scrapes(part) >= times for part in parts)
+
+
+def is_over(api: ApiClient, run: str) -> bool:
+    state = read_run(api.get(path_of("v1", "runs", run))).state
+    assert state.status in {Status.SUCCEEDED} or not state.status.is_final, state.detail
+    return state.status.is_final
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
     """A text with the values of its variables."""
     return re.sub(r"\$(?:\{(\w+)\}|(\w+))", lambda found: values[found[1] or found[2]], text)
-
-
-def read(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text())) if path.exists() else {}
-
-
-def scraped(home: Path) -> dict[str, str]:
-    """Where the metrics of each part are, once all are written down."""
-    stack = read(home / "stack.json")
-    return {f"cohort-{part}": urlsplit(url).netloc for part, url in stack.get("metrics", {}).items()}
-
-
-def ended_run(api: httpx.Client) -> dict[str, Any] | None:
-    try:
-        runs = api.get("/v1/runs").json().get("items", [])
-    except httpx.TransportError:
-        return None
-    return runs[0] if runs and Status(runs[0]["status"]).is_final else None
 
 
 def targets() -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -120,17 +125,22 @@ def targets() -> Iterator[tuple[str, str, Mapping[str, Any]]]:
 
 
 def test_every_query_of_every_dashboard_is_right_and_has_data_after_the_demo(watched: Watched) -> None:
-    empty, bare = set(), []
+    empty, bare = [], []
     for board, title, target in targets():
         if "expr" not in target:
             continue
         lines = watched.prometheus.over(watched.asked(target["expr"]), watched.start, watched.end)
         if not any(line.values for line in lines):
-            empty.add((board, title, target["legendFormat"]))
+            empty += (
+                [] if any(re.search(known, target["expr"]) for known in EMPTY) else [(board, title, target["expr"])]
+            )
         wanted = {*re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])}
         bare += [(board, title, wanted) for line in lines if not wanted <= {*line.labels}]
     assert bare == []
-    assert empty == EMPTY
+    assert [one for one in empty if not any(re.search(known, one[2]) for known in EMPTY)] == []
+    # What is not among those it is said of is a mistake in writing.
+    asked = [target.get("expr", "") for _, _, target in targets()]
+    assert [known for known in EMPTY if not any(re.search(known, expr) for expr in asked)] == []
 
 
 def test_every_rule_is_evaluated_and_nothing_fires(watched: Watched) -> None:
@@ -153,4 +163,4 @@ def test_the_run_is_shown_from_its_own_log(watched: Watched) -> None:
         found = rows(answer.json(), target)
         assert found, (board, title)
         hollow |= {(title, name) for name in found[0] if all(row[name] is None for row in found)}
-    assert hollow == {*HOLLOW}
+    assert hollow <= {*HOLLOW}
