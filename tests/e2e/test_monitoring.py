@@ -1,6 +1,8 @@
 """The demo under a real Prometheus: every panel has data after it, every rule is evaluated, and nothing fires."""
 
+import os
 import re
+import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
@@ -16,7 +18,7 @@ from services.cli.client import ApiClient, path_of
 from services.cli.commands.submit import post_goal
 from services.cli.demo import MODEL, goal
 from services.cli.digits import split
-from services.cli.home import home_at
+from services.cli.home import Home, home_at, read_json
 from services.cli.programs import Given
 from services.cli.report import read_run
 from services.cli.stack import Wishes, stack
@@ -61,6 +63,7 @@ class Watched:
 
     prometheus: PrometheusServer
     api: httpx.Client
+    home: Home
     run: str
     start: float
     end: float
@@ -68,11 +71,21 @@ class Watched:
     def asked(self, expr: str) -> str:
         """A query of a dashboard as Grafana sends it."""
         values = {
-            "__rate_interval": "5s",
+            "__rate_interval": "10s",
             "__range": f"{self.end - self.start:.0f}s",
             **dict.fromkeys(("namespace", "pool", "tenant", "model"), ".*"),
         }
         return filled(expr, values)
+
+    def value(self, expr: str) -> float:
+        """What a query is now; 0 where there is nothing."""
+        lines = self.prometheus.at(expr, time.time())
+        return lines[0].values[0] if lines else 0.0
+
+    def active(self) -> set[str]:
+        """The alerts that fire, or will if nothing changes."""
+        groups = self.prometheus.ask("rules")["groups"]
+        return {rule["name"] for group in groups for rule in group["rules"] if rule.get("alerts")}
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +109,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             wait_until(lambda: seen(prometheus, parts, scrapes), 60, "the run's end is seen", pause=0.2)
             headers = {"Authorization": f"Bearer {up.address.key}"}
             with httpx.Client(base_url=up.address.url, headers=headers, timeout=30, trust_env=False) as http:
-                yield Watched(prometheus, http, run, start - 3, time.time())
+                yield Watched(prometheus, http, home, run, start - 3, time.time())
         finally:
             prometheus.stop()
 
@@ -148,7 +161,7 @@ def test_every_rule_is_evaluated_and_nothing_fires(watched: Watched) -> None:
     rules = [rule for group in groups for rule in group["rules"]]
     assert len(rules) > 35
     assert [(rule["name"], rule["lastError"]) for rule in rules if rule["health"] != "ok"] == []
-    assert {rule["name"]: rule["alerts"] for rule in rules if rule.get("alerts")} == {}
+    assert watched.active() == set()
 
 
 def test_the_run_is_shown_from_its_own_log(watched: Watched) -> None:
@@ -164,3 +177,18 @@ def test_the_run_is_shown_from_its_own_log(watched: Watched) -> None:
         assert found, (board, title)
         hollow |= {(title, name) for name in found[0] if all(row[name] is None for row in found)}
     assert hollow <= {*HOLLOW}
+
+
+def test_a_worker_that_hangs_is_noticed_and_nothing_is_lost_by_it(watched: Watched) -> None:
+    pids = read_json(watched.home.stack_file)["pids"]
+    assert isinstance(pids, dict)
+    os.kill(pids["worker"], signal.SIGSTOP)
+    try:
+        run = watched.api.post("/v1/runs", json={"goal": "Say hello.", "model": "scripted/hello"}).json()["run"]
+        lag, oldest = "max(cohort_runs_due_lag_seconds)", "max(cohort_runs_queued_oldest_seconds)"
+        wait_until(lambda: min(watched.value(lag), watched.value(oldest)) > 7, 60, "the run is overdue", pause=0.2)
+        wait_until(lambda: "CohortWorkersDown" in watched.active(), 60, "its worker is missed", pause=0.2)
+    finally:
+        os.kill(pids["worker"], signal.SIGCONT)
+    assert watched.api.get(f"/v1/runs/{run}", params={"wait": 60}).json()["status"] == "succeeded"
+    wait_until(lambda: watched.value(lag) == 0 and not watched.active(), 60, "all is well again", pause=0.2)
