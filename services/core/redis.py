@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import redis
 from redis.backoff import ExponentialBackoff, NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.retry import Retry
 
 from services.core.errors import StoreUnavailable
@@ -48,12 +48,15 @@ def connect(
 
 
 def server_info(client: Client) -> list[dict[str, Any]]:
-    """What each server of a store says of itself (`INFO`): one, or every primary of a cluster. Raises
-    `StoreUnavailable`."""
+    """What each server of a store says of itself (`INFO`): one, or every primary of a cluster; none where a stand-in
+    for Redis says nothing. Raises `StoreUnavailable`."""
     with translated():
-        if not isinstance(client, redis.RedisCluster):
-            return [client.info()]
-        found = client.info(target_nodes=redis.RedisCluster.PRIMARIES)
+        try:
+            if not isinstance(client, redis.RedisCluster):
+                return [client.info()]
+            found = client.info(target_nodes=redis.RedisCluster.PRIMARIES)
+        except ResponseError:
+            return []
         return [found] if "redis_version" in found else list(found.values())
 
 

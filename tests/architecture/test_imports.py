@@ -18,10 +18,10 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 @pytest.mark.parametrize(
     ("module", "barred"),
     [
-        ("services.runner.__main__", HEAVY | SERVERS),
-        ("services.runner.shim", HEAVY | SERVERS | {"httpx", "pydantic", "structlog"}),
+        ("services.runner.__main__", HEAVY | SERVERS | {"prometheus_client"}),
+        ("services.runner.shim", HEAVY | SERVERS | {"prometheus_client", "httpx", "pydantic", "structlog"}),
         ("services.api.app", HEAVY | {"fakeredis"}),
-        ("services.cli.__main__", HEAVY | SERVERS),
+        ("services.cli.__main__", HEAVY | SERVERS | {"prometheus_client"}),
         ("services.worker.controller.__main__", HEAVY | {"fastapi", "fakeredis"}),
         ("services.worker.__main__", HEAVY | {"fastapi", "fakeredis"}),
     ],

@@ -27,14 +27,14 @@ class Roster:
 
         Redis is asked once for each name. While it is away, names that are new to this process are `other`.
         """
-        known = self._known.get(name)
+        known = OTHER if name == OTHER else self._known.get(name)
         if known is not None:
             return known
         try:
             has_place = run_script(self._client, "roster_join", [self._key], [name, self._most])
         except StoreUnavailable:
             return OTHER
-        label = name if has_place and name != OTHER else OTHER
+        label = name if has_place else OTHER
         if len(self._known) < _MOST_REMEMBERED:
             self._known[name] = label
         return label

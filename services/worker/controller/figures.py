@@ -206,12 +206,12 @@ def _redis(seen: Survey) -> dict[Series, Values]:
 def _total(servers: Iterable[Mapping[str, object]], name: str) -> float | None:
     found = [server.get(name) for server in servers]
     numbers = [float(value) for value in found if isinstance(value, int | float)]
-    return sum(numbers) if len(numbers) == len(found) else None
+    return sum(numbers) if found and len(numbers) == len(found) else None
 
 
 def _aof_ok(servers: Iterable[Mapping[str, object]]) -> float | None:
     found = [(server.get("aof_enabled"), server.get("aof_last_write_status")) for server in servers]
-    if any(enabled is None for enabled, _ in found):
+    if not found or any(enabled is None for enabled, _ in found):
         return None
     return float(all(enabled == 1 and status == "ok" for enabled, status in found))
 

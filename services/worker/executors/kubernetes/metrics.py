@@ -6,8 +6,8 @@ from services.core.monitoring.series import counter, gauge
 REQUESTS = counter("cohort_kubernetes_requests_total", "Requests to the Kubernetes API.", "verb", "kind", "status")
 IN_FLIGHT = gauge("cohort_kubernetes_jobs_in_flight", "Jobs that are not over.")
 HELD = counter("cohort_kubernetes_held_total", "Creations put off, by the valve that did.", "valve")
-CREATED = counter("cohort_kubernetes_jobs_created_total", "Jobs made.")
-REMOVED = counter("cohort_kubernetes_jobs_removed_total", "Jobs deleted.")
+CREATED = counter("cohort_kubernetes_jobs_created_total", "Jobs that were made.")
+REMOVED = counter("cohort_kubernetes_jobs_removed_total", "Jobs that were deleted.")
 BLIND_SECONDS = gauge(
     "cohort_kubernetes_blind_seconds", "For how long the Jobs and pods have not been seen; 0 while they are."
 )
