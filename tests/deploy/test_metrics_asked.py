@@ -2,31 +2,27 @@
 
 import re
 from collections.abc import Iterator
-from importlib import import_module
-from pathlib import Path
 
 import yaml
 
-from services.core.monitoring.series import Kind, Series
+from services.core.monitoring.series import Kind
+from tests.architecture.test_monitoring import declared
 from tests.deploy.queries import boards, grouped, matched, panels
 from tests.deploy.test_rules import ALERTS, GROUPS, runbook
 
-ROOT = Path(__file__).parents[2]
 # What Prometheus puts to a series, and what every program has.
 _GIVEN = {"namespace", "job", "instance", "le"}
 _SUFFIXES = {Kind.HISTOGRAM: ("_bucket", "_count", "_sum"), Kind.COUNTER: ("",), Kind.GAUGE: ("",)}
 
 
-def declared() -> dict[str, set[str]]:
+def known() -> dict[str, set[str]]:
     """Every series that a process of Cohort has, with its labels."""
-    found: dict[str, set[str]] = {}
-    for path in sorted((ROOT / "services").rglob("*.py")):
-        if '"cohort_' in path.read_text():
-            module = import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
-            for series in vars(module).values():
-                if isinstance(series, Series):
-                    found |= {series.name + suffix: {*series.labels} for suffix in _SUFFIXES[series.kind]}
-    return found
+    return {
+        one.name + suffix: {*one.labels}
+        for series in declared().values()
+        for one in series
+        for suffix in _SUFFIXES[one.kind]
+    }
 
 
 def asked() -> Iterator[tuple[str, str]]:
@@ -46,20 +42,20 @@ def asked() -> Iterator[tuple[str, str]]:
 
 
 def test_every_series_that_is_asked_for_is_one_that_the_code_has() -> None:
-    known = declared()
-    assert len(known) > 90
+    there = known()
+    assert len(there) > 90
     unknown = {(who, name) for who, expr in asked() for name, _ in matched(expr) if name.startswith("cohort_")}
-    assert {(who, name) for who, name in unknown if name not in known} == set()
+    assert {(who, name) for who, name in unknown if name not in there} == set()
 
 
 def test_labels_that_are_asked_for_are_those_of_the_series() -> None:
-    known = declared()
-    wrong = []
+    there = known()
+    wrong: list[tuple[str, str, str]] = []
     for who, expr in asked():
-        names = [name for name, _ in matched(expr) if name in known]
+        names = [name for name, _ in matched(expr) if name in there]
         for name, labels in matched(expr):
-            wrong += [(who, name, label) for label in labels if name in known and label not in known[name] | _GIVEN]
-        have = set().union(*(known[name] for name in names)) | _GIVEN
+            wrong += [(who, name, label) for label in labels if name in there and label not in there[name] | _GIVEN]
+        have = set().union(*(there[name] for name in names)) | _GIVEN
         # A rule that reads another rule has the labels that this one groups by.
         if names and not re.search(r"\w:\w", expr):
             wrong += [(who, ", ".join(names), label) for label in grouped(expr) - have]
@@ -68,7 +64,7 @@ def test_labels_that_are_asked_for_are_those_of_the_series() -> None:
 
 def test_every_series_that_says_that_something_is_wrong_is_looked_at() -> None:
     seen = {re.sub(r"_(bucket|count|sum)$", "", name) for _, expr in asked() for name, _ in matched(expr)}
-    names = {re.sub(r"_(bucket|count|sum)$", "", name) for name in declared()}
+    names = {re.sub(r"_(bucket|count|sum)$", "", name) for name in known()}
     assert names - seen <= {
         "cohort_events_total",
         "cohort_researches_total",
