@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install lock lint format test test-slow test-crash test-cluster test-fleet test-all check demo bench clean
+.PHONY: help install lock lint format test test-slow test-crash test-cluster test-fleet test-all check dashboards demo bench clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,7 +22,7 @@ PYTEST := $(BIN)/pytest -n auto --dist loadgroup
 help: ## Say what each target does.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(STAMP) ## Make .venv with what constraints.txt pins, and get redis-server where apt can.
+install: $(STAMP) ## Make .venv with what constraints.txt pins, and get redis-server and prometheus where apt can.
 
 # Hashes are checked for everything, the build's own needs too: nothing is fetched that constraints.txt does not name.
 $(STAMP): constraints.txt pyproject.toml
@@ -72,6 +72,9 @@ test-all: $(STAMP) ## Run every test there is but those on a cluster, the slow o
 	$(PYTEST) -m "not cluster and not fleet" $(ARGS) $(TESTS)
 
 check: lint test ## Lint, types, import contracts and tests: what must hold before a change goes in.
+
+dashboards: $(STAMP) ## Write Grafana's dashboards into the chart, from deploy/grafana.
+	$(BIN)/python -m deploy.grafana
 
 demo: $(STAMP) ## Start Cohort, run a goal with a scripted model, show its result, stop. KEEP=1 leaves it running.
 	$(BIN)/cohort demo $(if $(KEEP),--keep)

@@ -94,6 +94,7 @@ def parts_of(settings: ApiSettings, traced: Traced) -> Parts:
         metrics=Metrics(registry),
         runner_secret=settings.runner_secret.get_secret_value(),
         default_model=settings.model,
+        grafana_url=settings.grafana_url,
         pools=pools,
         bounds=Bounds(submission_bytes=settings.max_body_bytes),
         trace=traced.trace,

@@ -20,7 +20,9 @@ from services.api import (
     pools,
     problems,
     runs,
+    series,
     steps,
+    turns,
     why,
     workspace,
 )
@@ -28,7 +30,7 @@ from services.api.edge import Edge
 from services.api.parts import Parts
 
 _RUNNERS = (ingest, files, checkpoints, commands)
-_RESOURCES = (runs, why, events, messages, steps, artifacts, workspace, pools, keys, *_RUNNERS, health)
+_RESOURCES = (runs, why, events, turns, messages, steps, series, artifacts, workspace, pools, keys, *_RUNNERS, health)
 
 
 def create_app(parts: Parts) -> FastAPI:

@@ -53,7 +53,8 @@ async def list_events(
     """Events after `after`, in order; an empty page where there are none yet. `Accept: text/event-stream` streams."""
     if "text/event-stream" in request.headers.get("accept", ""):
         return await stream_events(caller, parts, run, after, last_event_id)
-    await run_sync(parts.store.state_for, caller.tenant, run)
+    state = await run_sync(parts.store.state_for, caller.tenant, run)
+    after = counted(after, state.seq)
     events = await run_sync(parts.store.events, run, after, limit)
     items = [event.wire() for event in events]
     return answer({"items": items, "next_after": events[-1].seq if events else after})
@@ -64,8 +65,8 @@ async def stream_events(
     caller: Reader, parts: Uses, run: RunId, after: After = 0, last_event_id: LastEventId = None
 ) -> Response:
     """Events as they happen, from `Last-Event-ID` or `after` on, until the run is over or needs a person."""
-    position = after if last_event_id is None else resumed(last_event_id)
-    await run_sync(parts.store.state_for, caller.tenant, run)
+    state = await run_sync(parts.store.state_for, caller.tenant, run)
+    position = counted(after, state.seq) if last_event_id is None else resumed(last_event_id)
     return sse.stream(_events(parts, run, position))
 
 
@@ -75,6 +76,11 @@ def trace(caller: Reader, parts: Uses, run: RunId) -> Response:
     parts.store.state_for(caller.tenant, run)
     headers = {"Content-Disposition": f'attachment; filename="{run}.jsonl"'}
     return StreamingResponse(_lines(parts.store, run), media_type="application/x-ndjson", headers=headers)
+
+
+def counted(after: int, seq: int) -> int:
+    """The place that `after` means in a log that ends at `seq`."""
+    return max(0, seq + after) if after < 0 else after
 
 
 def resumed(last_event_id: str) -> int:

@@ -33,7 +33,14 @@ Rank = Annotated[
     int | None,
     Query(ge=0, le=99_999, description="Of a step on several nodes, the rank; all of them, line by line, unless told."),
 ]
-After = Annotated[int, Query(ge=0, le=MAX_NUMBER, description="The last event that is known already.")]
+After = Annotated[
+    int,
+    Query(
+        ge=-MAX_NUMBER,
+        le=MAX_NUMBER,
+        description="The last event that is known already. A negative one counts from the end: -9 asks for nine.",
+    ),
+]
 Snapshot = Annotated[
     str | None, Query(pattern=r"^[0-9a-f]{64}$", description="A snapshot of this run; the present one unless told.")
 ]

@@ -49,6 +49,7 @@ class Parts:
     metrics: Metrics
     runner_secret: str
     default_model: str = ""
+    grafana_url: str = ""
     pools: Pools = field(default_factory=Pools.local)
     cancel_grace_seconds: int = 10
     bounds: Bounds = field(default_factory=Bounds)

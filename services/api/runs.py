@@ -88,7 +88,9 @@ def list_runs(
     labels = dict(pair.split("=", 1) for pair in label or [])
     page = parts.catalog.list_runs(caller.tenant, status, labels, text, cursor, limit)
     return answer(
-        RunPage.model_construct(items=[view(state) for state in page.items], next_cursor=page.next_cursor or None)
+        RunPage.model_construct(
+            items=[view(state, parts.grafana_url) for state in page.items], next_cursor=page.next_cursor or None
+        )
     )
 
 
@@ -107,7 +109,7 @@ async def show(
     if wait and rest(state) is None:
         await _rested(parts.hub, run, wait)
         state = await run_sync(parts.store.state_for, caller.tenant, run)
-    return answer(view(state))
+    return answer(view(state, parts.grafana_url))
 
 
 class Cancellation(Input):

@@ -37,18 +37,13 @@ class RunView(RunState):
     """A run as it stands now."""
 
     spend: SpendView = SpendView()
+    links: dict[str, str] = Field(description="Where to go on from here: paths of this API, and a Grafana's address.")
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def exit_code(self) -> int | None:
         """The exit code for CI; null while the run goes on by itself."""
         return super().exit_code
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def links(self) -> dict[str, str]:
-        """Where to go on from here."""
-        return links(self.run)
 
 
 class RunPage(BaseModel):
@@ -211,16 +206,44 @@ class KeyList(BaseModel):
     items: list[KeyView]
 
 
+_LINKED = (
+    "events",
+    "messages",
+    "cancel",
+    "steps",
+    "turns",
+    "series",
+    "usage",
+    "artifacts",
+    "workspace",
+    "trace",
+    "why",
+)
+
+
 def links(run: str) -> dict[str, str]:
     """Where a run's parts are."""
     base = f"/v1/runs/{run}"
-    parts = ("events", "messages", "cancel", "steps", "artifacts", "workspace", "trace", "why")
-    return {"self": base, **{part: f"{base}/{part}" for part in parts}}
+    return {"self": base, **{part: f"{base}/{part}" for part in _LINKED}}
 
 
-def view(state: RunState) -> RunView:
+def dashboard(grafana_url: str, state: RunState) -> dict[str, str]:
+    """Where the run's dashboard is, with the time that the run took; nothing where there is no Grafana."""
+    if not grafana_url:
+        return {}
+    until = f"{state.ended * 1000:.0f}" if state.ended else "now"
+    asked = f"var-run={state.run}&from={state.created * 1000:.0f}&to={until}"
+    return {"dashboard": f"{grafana_url.rstrip('/')}/d/cohort-run/run?{asked}"}
+
+
+def view(state: RunState, grafana_url: str = "") -> RunView:
     """The state as clients see it. The records inside are shared, not copied."""
-    return RunView.model_construct(**{**dict(state), "spend": SpendView.model_construct(**dict(state.spend))})
+    shown = {
+        **dict(state),
+        "spend": SpendView.model_construct(**dict(state.spend)),
+        "links": links(state.run) | dashboard(grafana_url, state),
+    }
+    return RunView.model_construct(**shown)
 
 
 def answer(

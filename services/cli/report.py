@@ -39,8 +39,14 @@ def read_run(wire: dict[str, Any]) -> RunView:
         ) from (error)
 
 
-def run_lines(state: RunState, look: Look, now: float) -> list[str]:
-    """Everything about one run. `now` is in seconds since the epoch."""
+def dashboard_of(view: RunView) -> str:
+    """Where the run's dashboard is; '' where the API knows of none."""
+    links = view.wire.get("links")
+    return str(links.get("dashboard") or "") if isinstance(links, dict) else ""
+
+
+def run_lines(state: RunState, look: Look, now: float, dashboard: str = "") -> list[str]:
+    """Everything about one run. `now` is in seconds since the epoch, `dashboard` an address that is shown whole."""
     lines = [f"{look.paint(state.run, Tone.STRONG)}  {look.paint(state.status, tone_of(state.status))}{_why(state)}"]
     for name, value in _facts(state, now):
         lines.append(f"  {name:<{_NAME_WIDTH}}{cut(value, max(20, look.width - _NAME_WIDTH - 2))}")
@@ -56,6 +62,8 @@ def run_lines(state: RunState, look: Look, now: float) -> list[str]:
     if state.summary:
         lines.append("  summary")
         lines += [f"    {line}" for line in plain(state.summary).strip().split("\n")]
+    if dashboard:
+        lines.append(f"  {'dashboard':<{_NAME_WIDTH}}{one_line(dashboard, 2000)}")
     if state.status is Status.NEEDS_HUMAN:
         lines.append(f'  answer with: cohort message {state.run} "…"')
     return lines

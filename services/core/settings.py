@@ -48,6 +48,7 @@ class ApiSettings(SharedSettings):
     first_key: SecretStr = Field(SecretStr(""), description="A key that is good while it is set here; it makes others.")
     first_tenant: str = Field("default", description="The tenant of that key.")
     model: str = Field("", description="The model of goals that name none.")
+    grafana_url: str = Field("", pattern=r"^(https?://\S+)?$", description="Grafana with our dashboards; empty: none.")
     max_body_bytes: int = Field(64 * 2**20, ge=2**20, description="Largest request body.")
 
 

@@ -52,9 +52,19 @@ def test_events_are_paged_by_seq(api: Api, http: httpx.Client, run: str) -> None
     assert http.get(f"/v1/runs/{run}/events", params={"after": 99}).json() == {"items": [], "next_after": 99}
 
 
-@pytest.mark.parametrize(
-    "query", ["after=-1", "after=x", "after=1.5", "after=99999999999999999999", "limit=0", "limit=1001"]
-)
+@pytest.mark.parametrize(("after", "first"), [(-1, 5), (-3, 3), (-5, 1), (-999, 1)])
+def test_the_newest_events_are_asked_for_by_counting_from_the_end(
+    api: Api, http: httpx.Client, run: str, after: int, first: int
+) -> None:
+    for number in range(4):
+        say(api, run, str(number))
+    page = http.get(f"/v1/runs/{run}/events", params={"after": after}).json()
+    assert [item["seq"] for item in page["items"]] == [*range(first, 6)]
+    with stream(http, run, params={"after": after}) as told:
+        assert next(told).id == str(first)
+
+
+@pytest.mark.parametrize("query", ["after=x", "after=1.5", "after=99999999999999999999", "limit=0", "limit=1001"])
 def test_a_page_that_cannot_be_is_refused(http: httpx.Client, run: str, query: str) -> None:
     assert http.get(f"/v1/runs/{run}/events?{query}").status_code == 400
 

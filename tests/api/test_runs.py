@@ -72,6 +72,25 @@ def test_a_goal_is_on_record_when_the_answer_comes(api: Api, http: httpx.Client)
     assert api.hints.runs == [run]
 
 
+def test_a_run_leads_to_its_dashboard_where_there_is_a_grafana(start_api: Callable[..., Api]) -> None:
+    api = start_api(grafana_url="https://grafana.example.com/ops/")
+    with api.client() as http:
+        run = submit(http)
+        shown = http.get(f"/v1/runs/{run}").json()
+        begun = f"{shown['created'] * 1000:.0f}"
+        board = f"https://grafana.example.com/ops/d/cohort-run/run?var-run={run}&from={begun}"
+        assert shown["links"]["dashboard"] == f"{board}&to=now"
+        assert http.get("/v1/runs").json()["items"][0]["links"] == shown["links"]
+        finish(api, run)
+        shown = http.get(f"/v1/runs/{run}").json()
+        assert shown["links"]["dashboard"] == f"{board}&to={shown['ended'] * 1000:.0f}"
+
+
+def test_a_run_leads_to_no_dashboard_where_there_is_none(api: Api, http: httpx.Client) -> None:
+    run = submit(http)
+    assert "dashboard" not in http.get(f"/v1/runs/{run}").json()["links"]
+
+
 @pytest.mark.parametrize(
     "model", ["ollama/qwen3:8b", "vllm/Qwen/Qwen3-8B", "lm_studio/a.b", "llamacpp/x", "anthropic/claude-x@20260101"]
 )

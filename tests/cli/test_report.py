@@ -1,7 +1,7 @@
 """Where a run stands, as a person sees it."""
 
 from services.cli.look import Look
-from services.cli.report import run_lines
+from services.cli.report import RunView, dashboard_of, run_lines
 from services.core.lifecycle import Status
 from services.core.records import Limits, Wait
 from services.core.research import Parent, Research
@@ -30,3 +30,11 @@ def test_a_research_names_its_parent() -> None:
     assert "  parent    r9" in run_lines(research, Look(width=80), CREATED + 1)
     assert not [line for line in run_lines(state_of(), Look(width=80), CREATED + 1) if "parent" in line]
     assert RUN in run_lines(research, Look(width=80), CREATED + 1)[0]
+
+
+def test_a_dashboard_is_named_whole_where_the_api_knows_of_one() -> None:
+    address = f"https://grafana.example.com/{'x' * 200}"
+    told = RunView(state_of(), {"links": {"dashboard": address}})
+    assert f"  dashboard {address}" in run_lines(told.state, Look(width=80), CREATED + 1, dashboard_of(told))
+    for wire in ({}, {"links": {}}, {"links": None}):
+        assert dashboard_of(RunView(state_of(), wire)) == ""

@@ -204,3 +204,13 @@ def test_claim_finish_and_observations_are_announced(attempts: AttemptStore, att
     assert (told[0], told[2]) == (attempt.encode(), attempt.encode())
     hint = json.loads(told[1])
     assert hint["attempt"] == attempt and hint["progress"]["fraction"] == 0.1 and hint["metrics"][0]["value"] == "NaN"
+
+
+def test_readings_are_the_metrics(attempts: AttemptStore, attempt: str) -> None:
+    named = Metric(name="accuracy", value=0.5, time=7.0)
+    attempts.observe(attempt, Observations(metrics=(*metrics(1.5, math.inf), named)))
+    read = attempts.readings(attempt)
+    assert read == [(one.name, one.value, one.step, one.time) for one in attempts.metrics(attempt)]
+    assert attempts.readings(attempt, start=2, limit=5) == read[2:]
+    attempts.observe(attempt, Observations(first=3, metrics=metrics(math.nan)))
+    assert math.isnan(attempts.readings(attempt, start=3)[0].value)

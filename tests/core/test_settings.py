@@ -48,6 +48,16 @@ def test_a_variable_no_service_knows_is_an_error_that_names_it(monkeypatch: pyte
     assert error.value.field == "COHORT_REDDIS_URL"
 
 
+@pytest.mark.parametrize("url", ["grafana.example.com", "javascript:alert(1)", "https://grafana example.com"])
+def test_an_address_of_a_grafana_that_no_browser_can_follow_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("COHORT_RUNNER_SECRET", "x")
+    monkeypatch.setenv("COHORT_GRAFANA_URL", url)
+    with pytest.raises(BadRequest, match="COHORT_GRAFANA_URL"):
+        load(ApiSettings)
+
+
 def test_a_variable_of_another_service_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COHORT_API_PORT", "9000")
     load(WorkerSettings)

@@ -65,7 +65,12 @@ ON: Manifest = {
     },
     "ingress": {"enabled": True, "className": "nginx", "host": "cohort.example.com", "tlsSecret": "tls"},
     "networkPolicy": {"clients": _INGRESS, "monitoring": _PROMETHEUS, "steps": _HTTPS},
-    "monitoring": {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}},
+    "monitoring": {
+        "serviceMonitor": {"enabled": True},
+        "prometheusRule": {"enabled": True, "runbookUrl": "https://wiki.example.com/cohort/"},
+        "dashboards": {"enabled": True, "namespace": "monitoring", "annotations": {"grafana_folder": "Cohort"}},
+    },
+    "grafana": {"url": "https://grafana.example.com"},
     "tracing": {"url": "http://collector.monitoring.svc:4318/v1/traces", "ratio": 0.5, "existingSecret": "collector"},
 }
 OFF: Manifest = {

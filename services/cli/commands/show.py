@@ -7,7 +7,7 @@ from argparse import Namespace
 from services.cli.address import open_api
 from services.cli.client import path_of
 from services.cli.output import print_json
-from services.cli.report import read_run, run_lines
+from services.cli.report import dashboard_of, read_run, run_lines
 from services.cli.terminal import look_of
 
 
@@ -18,5 +18,6 @@ def run(options: Namespace) -> int:
     if options.json:
         print_json(wire)
     else:
-        print("\n".join(run_lines(read_run(wire).state, look_of(sys.stdout), time.time())))
+        view = read_run(wire)
+        print("\n".join(run_lines(view.state, look_of(sys.stdout), time.time(), dashboard_of(view))))
     return 0
