@@ -3,6 +3,8 @@
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter, _SubParsersAction
 from typing import Any, TypeAlias
 
+from services.cli import admin_arguments
+
 DESCRIPTION = "A fleet of autonomous ML engineers: a goal goes in, a trained model comes out."
 EPILOG = """\
 exit codes: 0 succeeded, 1 failed, 2 bad usage, 3 infrastructure, 4 cancelled, 5 timed out, 6 budget or quota,
@@ -42,6 +44,7 @@ def parser() -> ArgumentParser:
         _artifacts,
         _workspace,
         _keys,
+        admin_arguments.add,
     ):
         add(commands)
     commands.add_parser("version", help="print the version")

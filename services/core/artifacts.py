@@ -144,6 +144,11 @@ class ArtifactStore:
         with _reading(key):
             return self._shelf.open(_named_key(key))
 
+    def size_named(self, key: str) -> int:
+        """The named object's size in bytes."""
+        with _reading(key):
+            return self._shelf.size(_named_key(key))
+
     def delete_named(self, key: str) -> None:
         """Remove a named object; removing what is not there is no error."""
         with _writing():

@@ -14,6 +14,7 @@ follows from its id alone. What spans runs (a tenant's budget, API keys) has a t
 | `{c07}:researches:<tenant>[:<status>]` | zset | the same of researches, which no listing of goals names |
 | `{c07}:attempts` | zset | live attempt, and each further rank of it → submission time in milliseconds |
 | `{c07}:ended` | zset | finished run that is not yet archived → when it ended |
+| `{c07}:archived` | zset | finished run that is archived and still here → when it was archived |
 | `{c07}:attempt:<attempt>` | hash | claim, heartbeat, log size, exit; see `attempts` |
 | `{c07}:attempt:<attempt>:tail` | string | the newest bytes of the log, not yet a segment |
 | `{c07}:attempt:<attempt>:segments` | zset | segment `offset-length-crc` → offset |
@@ -113,6 +114,9 @@ class Keys:
 
     def ended(self, tag: str) -> str:
         return f"{tag}:ended"
+
+    def archived(self, tag: str) -> str:
+        return f"{tag}:archived"
 
     def attempts(self, tag: str) -> str:
         return f"{tag}:attempts"

@@ -68,6 +68,15 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Layout:
+    """Where the bytes of a log lie: its segments, in order, and the tail behind them."""
+
+    size: int
+    segments: tuple[Segment, ...]
+    tail_bytes: int
+
+
+@dataclass(frozen=True)
 class _Window:
     """A part of a log at one moment: its segments, in order, and what of the tail belongs to it."""
 
@@ -121,7 +130,7 @@ class LogStore:
         if window.tail or any(before.length < PART_BYTES for before in parts[:-1]):
             parts = tuple(self._store_parts(attempt, window.size))
             self._replace(attempt, window, parts)
-        wanted = {_key(attempt, part) for part in parts}
+        wanted = {object_of(attempt, part) for part in parts}
         for key in self._objects.list_named(_prefix(attempt)):
             if key not in wanted:
                 self._objects.delete_named(key)
@@ -134,7 +143,7 @@ class LogStore:
             raise WrongOffset(offset, window.size)
         whole = window.tail + data
         segment = Segment.of(offset - len(window.tail), whole)
-        self._objects.put_named(_key(attempt, segment), whole)
+        self._objects.put_named(object_of(attempt, segment), whole)
         faults.reach("api.segment_written")
         channel = run_channel(run_of_attempt(attempt))
         args = [attempt, offset, len(window.tail), len(data), segment.name, segment.offset, channel]
@@ -146,7 +155,7 @@ class LogStore:
         for offset in range(0, size, PART_BYTES):
             data = self.read(attempt, offset, PART_BYTES)
             part = Segment.of(offset, data)
-            self._objects.put_named(_key(attempt, part), data)
+            self._objects.put_named(object_of(attempt, part), data)
             yield part
 
     def _replace(self, attempt: str, window: _Window, parts: tuple[Segment, ...]) -> None:
@@ -162,6 +171,11 @@ class LogStore:
     def size(self, attempt: str) -> int:
         """How many bytes the log has now; 0 where there is none."""
         return self._window(attempt, 0, 0).size
+
+    def layout(self, attempt: str) -> Layout:
+        """Where the bytes of the log lie at this moment."""
+        window = self._window(attempt, 0, 2**53)
+        return Layout(window.size, window.segments, len(window.tail))
 
     def read(self, attempt: str, offset: int, limit: int) -> bytes:
         """The bytes from `offset` (0 or more) on, `limit` at most; fewer only at the log's end."""
@@ -212,7 +226,7 @@ class LogStore:
         stop = min(segment.length, offset + limit - segment.offset)
         if start >= stop:
             return b""
-        with self._objects.open_named(_key(attempt, segment)) as file:
+        with self._objects.open_named(object_of(attempt, segment)) as file:
             file.seek(start)
             return _exactly(file.read, stop - start)
 
@@ -246,7 +260,8 @@ def _prefix(attempt: str) -> str:
     return f"logs/{run}/{step}/{number}/"
 
 
-def _key(attempt: str, segment: Segment) -> str:
+def object_of(attempt: str, segment: Segment) -> str:
+    """The named object that holds a segment."""
     return _prefix(attempt) + segment.name
 
 

@@ -12,7 +12,7 @@ from services.core.lifecycle import Reason, Status, exit_code
 from services.core.limits import Limits as Limits
 from services.core.needs import Needs
 from services.core.notes import Best, StepWarning
-from services.core.record import Record
+from services.core.record import Record, Versioned
 from services.core.research import Parent, Research
 from services.core.resources import Resources, with_resources
 from services.core.rules import Effort, Terms
@@ -214,10 +214,9 @@ class Spend(Record):
         return sum(self.holds.values())
 
 
-class RunState(Record):
+class RunState(Versioned):
     """Where a run stands after event `seq`. `unheard`: the warnings that no answer to the agent has told yet."""
 
-    version: int = 1
     run: str
     tenant: str
     seq: int = 0

@@ -148,6 +148,18 @@ class ClientSettings(BaseSettings):
     model: str = Field("", description="The model of goals that name none.")
 
 
+class AdminSettings(BaseSettings):
+    """Whoever looks after an install: where its state is."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    redis_url: str = Field("", description="The Redis that holds all state; empty: what `cohort up` wrote down.")
+    redis_cluster: bool = Field(False, description="The state's Redis is a Redis Cluster.")
+    shards: int = Field(16, ge=1, le=99, description="Shard tags, as the install began with.")
+    artifact_url: str = Field("", description="fsspec URL of the artifact store; empty: what `cohort up` wrote down.")
+    home: Path = Field(Path("~/.cohort"), description="Where `cohort up` keeps state.")
+
+
 _ALL: tuple[type[BaseSettings], ...] = (
     ApiSettings,
     WorkerSettings,
@@ -155,6 +167,7 @@ _ALL: tuple[type[BaseSettings], ...] = (
     RunnerSettings,
     LaySettings,
     ClientSettings,
+    AdminSettings,
 )
 # Given to the user's program by the executors; a step that runs `cohort` must not trip over them.
 _GIVEN_TO_STEPS = frozenset({"RUN", "STEP", "SEED", "OUTPUT_DIR", "INPUT_DIR", "CHECKPOINT_DIR"})

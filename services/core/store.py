@@ -18,10 +18,11 @@ from services.core.faults import reach
 from services.core.fold import QUIET, first_state, fold
 from services.core.keys import CONTROLLER_CHANNEL, Keys, rank_id, run_channel, step_of_attempt
 from services.core.lifecycle import FINAL, Status
+from services.core.numbering import number
 from services.core.payload import Payloads
 from services.core.records import RunState
 from services.core.redis import Client, answered, run_script, translated
-from services.core.waiting import wake_delay, wake_up
+from services.core.waiting import wake_delay
 
 _FINAL = ",".join(sorted(FINAL))
 _PARKED = ",".join(sorted(status for status in Status if status.is_parked))
@@ -121,11 +122,11 @@ class RunStore:
 
     @answered
     def state(self, run: str) -> RunState:
-        """The run's state now. Raises `RunNotFound`."""
+        """The run's state now. Raises `RunNotFound`, `NewerRecord`."""
         snapshot, seq = self.client.hmget(self.keys.run(run), "snapshot", "seq")
         if snapshot is None or seq is None:
             raise RunNotFound(f"there is no run {run}")
-        state = RunState.model_validate_json(snapshot)
+        state = RunState.read(snapshot)
         # Events that change nothing but seq are appended without a new snapshot.
         return state if state.seq >= int(seq) else self._caught_up(state)
 
@@ -165,10 +166,10 @@ class RunStore:
         tags = self.keys.tags()
         return [_text(run) for tag in tags for run in self.client.zrange(self.keys.ended(tag), 0, limit - 1)]
 
-    @answered
     def archived(self, run: str) -> None:
-        """Strike an ended run off the list of those to archive."""
-        self.client.zrem(self.keys.ended(self.keys.tag(run)), run)
+        """Take an ended run off the list of those to archive, and note it among those that are."""
+        tag = self.keys.tag(run)
+        run_script(self.client, "archived", [self.keys.run(run), self.keys.ended(tag), self.keys.archived(tag)], [run])
 
     def _event(self, run: str, name: bytes, fields: dict[bytes, bytes]) -> ev.Event:
         payload = self._payloads.unpack(_text(fields[b"data"]))
@@ -300,31 +301,6 @@ class RunStore:
         """The runs of one shard that somebody must look at, each named again only after the back-off."""
         due = run_script(self.client, "sweep", [self.keys.due(tag)], [int(backoff_seconds * 1000), limit])
         return [_text(run) for run in due]
-
-
-def number(
-    state: RunState, drafted: Sequence[ev.EventData], now: float, *, outside: bool
-) -> tuple[list[ev.Event], RunState]:
-    """Give drafted events their seq, time and turn, and fold them.
-
-    Outside facts that wake a parked run bring the move with them, after the last of them: an attempt that is tried
-    again in the same breath is not over.
-    """
-    events: list[ev.Event] = []
-    for data in drafted:
-        state = _number(events, state, data, now)
-    woken = next((move for data in drafted if (move := wake_up(state, data))), None) if outside else None
-    if woken is not None:
-        state = _number(events, state, woken, now)
-    return events, state
-
-
-def _number(events: list[ev.Event], state: RunState, data: ev.EventData, now: float) -> RunState:
-    # A call that failed is made again in the same turn.
-    opens_turn = isinstance(data, ev.LlmRequest) and not state.model_failures
-    event = ev.Event(run=state.run, seq=state.seq + 1, time=now, turn=state.turn + opens_turn, data=data)
-    events.append(event)
-    return fold(state, event)
 
 
 def _ranks(state: RunState, attempts: Collection[str]) -> list[str]:

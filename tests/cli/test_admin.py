@@ -1,0 +1,90 @@
+"""`cohort admin`, on a Redis and an artifact store of its own."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from services.core.artifacts import ArtifactStore
+from services.core.keys import Keys
+from services.core.redis import Client
+from services.keeping.install import install_of
+from tests.cli.conftest import Cohort
+from tests.keeping.conftest import House
+
+
+@pytest.fixture
+def house(client: Client, artifacts: ArtifactStore, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> House:
+    """An install that the environment names."""
+    monkeypatch.setenv("COHORT_REDIS_URL", redis_url)
+    monkeypatch.setenv("COHORT_ARTIFACT_URL", artifacts.url)
+    return House(install_of(client, Keys(), artifacts))
+
+
+def test_a_sound_store_is_exit_code_0(house: House, cohort: Cohort) -> None:
+    house.story()
+    done = cohort("admin", "verify", "--deep")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("sound: 1 runs and ")
+
+
+def test_what_is_wrong_is_said_with_what_to_do(house: House, cohort: Cohort) -> None:
+    run = house.story()
+    house.client.hset(house.keys.run(run), "status", "failed")
+    done = cohort("admin", "verify")
+    assert done.code == 1
+    assert f"{run}: its status is failed, its log says succeeded" in done.out
+    assert "--repair" in done.out
+
+
+def test_programs_read_what_is_wrong_as_json(house: House, cohort: Cohort) -> None:
+    run = house.story()
+    house.client.hset(house.keys.run(run), "status", "failed")
+    done = cohort("admin", "verify", "--json")
+    document = json.loads(done.out)
+    assert (done.code, document["runs"], document["repairs"]) == (1, 1, [])
+    (finding,) = [finding for finding in document["findings"] if finding["kind"] == "status"]
+    assert (finding["subject"], finding["repairable"]) == (run, True)
+
+
+def test_repairs_are_said_before_and_after(house: House, cohort: Cohort) -> None:
+    run = house.story()
+    house.client.hset(house.keys.run(run), "status", "failed")
+    done = cohort("admin", "verify", "--repair")
+    assert done.code == 0
+    before, after = done.out.split(f"{run}: repaired")
+    assert "repairing" in before
+    assert after.splitlines()[-1].startswith("sound: ")
+    assert cohort("admin", "verify").code == 0
+
+
+def test_without_an_install_it_is_said_how_to_name_one(cohort: Cohort) -> None:
+    done = cohort("admin", "verify")
+    assert done.code == 2
+    assert "COHORT_REDIS_URL and COHORT_ARTIFACT_URL" in done.err
+
+
+def test_half_an_install_is_none(cohort: Cohort, monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
+    monkeypatch.setenv("COHORT_REDIS_URL", redis_url)
+    done = cohort("admin", "verify")
+    assert done.code == 2
+    assert "COHORT_ARTIFACT_URL is not set" in done.err
+
+
+def test_a_directory_that_is_not_there_is_not_made(
+    house: House, cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COHORT_ARTIFACT_URL", f"file://{tmp_path}/elsewhere")
+    done = cohort("admin", "verify")
+    assert done.code == 2
+    assert "is its volume mounted?" in done.err
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_redis_that_is_away_is_infrastructure_and_shows_no_password(
+    house: House, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COHORT_REDIS_URL", "redis://:hush-hush@127.0.0.1:1/0")
+    done = cohort("admin", "verify")
+    assert done.code == 3
+    assert "hush" not in done.out + done.err
