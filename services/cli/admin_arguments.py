@@ -1,6 +1,7 @@
 """What can be typed after `cohort admin`. Like `arguments`, it imports argparse alone."""
 
-from argparse import ArgumentParser
+import re
+from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 _DESCRIPTION = """\
@@ -16,7 +17,7 @@ def add(commands: Any) -> None:
         "admin", help="look after an install: verify, prune, restore, keys of all tenants", description=_DESCRIPTION
     )
     actions = command.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for action in (_verify,):
+    for action in (_verify, _prune):
         action(actions)
 
 
@@ -34,6 +35,37 @@ def _verify(actions: Any) -> None:
         help="afterwards, make again what follows from the runs' logs: snapshots, statuses, indexes",
     )
     json(verify)
+
+
+def _prune(actions: Any) -> None:
+    prune = actions.add_parser(
+        "prune",
+        help="let old runs leave Redis, and remove what nobody needs from the artifact store",
+        description="Let runs that are over leave Redis; they are read from their archives afterwards. Remove old "
+        "archives, and objects that nobody names. Safe beside a working install, and to repeat.",
+    )
+    prune.add_argument(
+        "--runs-older-than", type=_age, metavar="AGE", help="runs archived so long ago leave Redis: 30d, 12h"
+    )
+    prune.add_argument(
+        "--archives-older-than", type=_age, metavar="AGE", help="nothing is left of runs that ended so long ago"
+    )
+    prune.add_argument("--artifacts", action="store_true", help="remove objects that no run and no archive names")
+    prune.add_argument(
+        "--grace", type=_age, default=7 * 86_400.0, metavar="AGE", help="but none younger than this (7d; at least 2d)"
+    )
+    prune.add_argument("--dry-run", action="store_true", help="say how much it would be, and change nothing")
+    json(prune)
+
+
+_UNITS = {"m": 60.0, "h": 3_600.0, "d": 86_400.0}
+
+
+def _age(text: str) -> float:
+    found = re.fullmatch(r"(\d{1,6})([mhd])", text)
+    if found is None:
+        raise ArgumentTypeError(f"{text!r} is no age; write it like 30d, 12h or 90m")
+    return int(found[1]) * _UNITS[found[2]]
 
 
 def json(command: ArgumentParser) -> None:

@@ -6,6 +6,7 @@ follows from its id alone. What spans runs (a tenant's budget, API keys) has a t
 | key | type | holds |
 | --- | --- | --- |
 | `{c07}:run:<run>` | hash | seq, status, lease (generation, owner, until), wake_at, snapshot (JSON of `RunState`) |
+| … of a run that has left Redis | hash | a stub, see `history` |
 | `{c07}:run:<run>:events` | stream | the event log; the entry id is `<seq>-0`, so there is no second numbering |
 | `{c07}:run:<run>:talk` | list | the conversation: one JSON entry per message of the model's view |
 | `{c07}:run:<run>:seen` | hash | dedupe key of an outside fact → the seq that recorded it |
@@ -23,8 +24,9 @@ follows from its id alone. What spans runs (a tenant's budget, API keys) has a t
 | `{c07}:sandbox:<run>` | hash | of the run's commands: order, attempt that took it, outcome; see `sandboxes` |
 | `{c07}:sandbox:<run>:queue` | list | calls that no pod has taken |
 | `{c07}:sandbox:<run>:begun` | set | calls that a pod has taken and that have no outcome |
-| `{t:<tenant>}:ledger` | hash | cap, spent, reserved in microdollars |
+| `{t:<tenant>}:ledger` | hash | cap, spent, reserved, and what forgotten runs spent (`forgotten`), in microdollars |
 | `{t:<tenant>}:holds` | hash | reservation id → microdollars |
+| `{t:<tenant>}:forgetting` | hash | run that is being forgotten → microdollars that it spent |
 | `{t:<tenant>}:gpus` | hash | attempt → GPUs that it holds of the tenant's quota |
 | `{t:<tenant>}:gpus:waiting` | zset | attempt that waits for some → its submission time in seconds |
 | `{keys}:<key id>` | hash | an API key's record; only the secret's hash |
@@ -142,6 +144,10 @@ def ledger(tenant: str) -> str:
 
 def holds(tenant: str) -> str:
     return f"{{t:{tenant}}}:holds"
+
+
+def forgetting(tenant: str) -> str:
+    return f"{{t:{tenant}}}:forgetting"
 
 
 def gpus(tenant: str) -> str:

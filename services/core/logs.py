@@ -6,7 +6,7 @@ byte. The place of every write is its byte offset, so whoever sends something tw
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -16,6 +16,7 @@ from services.core import faults
 from services.core.artifacts import ArtifactNotFound
 from services.core.attempts import AttemptOver
 from services.core.errors import CohortError, Stale
+from services.core.history import History
 from services.core.keys import Keys, run_channel, run_of_attempt, split_rank, step_of_attempt
 from services.core.redis import Client, answered, run_script
 
@@ -89,10 +90,12 @@ class _Window:
 class LogStore:
     """The logs of one install. Safe to share between threads and processes."""
 
-    def __init__(self, client: Client, keys: Keys, objects: NamedObjects) -> None:
+    def __init__(self, client: Client, keys: Keys, objects: NamedObjects, history: History | None = None) -> None:
+        """With a `history`, logs of runs that have left Redis are read too."""
         self._client = client
         self._keys = keys
         self._objects = objects
+        self._history = history
 
     # --- Writing --------------------------------------------------------------------------------------------------
 
@@ -203,8 +206,10 @@ class LogStore:
 
         The last one may still grow. Beyond `MAX_TURNS` nothing is noted.
         """
-        rows = self._client.lrange(self._order(attempt), start, start + limit - 1)
-        pairs = (row.decode().split(":") for row in rows)
+        rows = [row.decode() for row in self._client.lrange(self._order(attempt), start, start + limit - 1)]
+        if not rows and self._history is not None:
+            rows = list(self._history.attempt(attempt).order[start : start + limit])
+        pairs = (row.split(":") for row in rows)
         return [(int(rank), int(size)) for rank, size in pairs]
 
     def verify(self, attempt: str, sha256: str, size: int) -> bool:
@@ -233,6 +238,8 @@ class LogStore:
     def _window(self, attempt: str, offset: int, limit: int) -> _Window:
         answer = run_script(self._client, "log_window", self._names(attempt), [attempt, offset, limit])
         size, is_open, names, tail = answer
+        if not size and not is_open and self._history is not None:
+            return _past(self._history.attempt(attempt).segments, offset, limit)
         return _Window(size, bool(is_open), tuple(Segment.parse(name.decode()) for name in names), tail)
 
     def _order(self, attempt: str) -> str:
@@ -245,6 +252,15 @@ class LogStore:
     def _names(self, attempt: str) -> list[str]:
         live = self._keys.attempts(self._keys.tag(run_of_attempt(attempt)))
         return [live, *(self._keys.attempt(attempt, part) for part in ("", "tail", "segments"))]
+
+
+def _past(names: Sequence[str], offset: int, limit: int) -> _Window:
+    """The same of a log that is archived: it has no tail."""
+    segments = [Segment.parse(name) for name in names]
+    end = max((segment.offset + segment.length for segment in segments), default=0)
+    stop = min(end, offset + limit)
+    wanted = [one for one in segments if one.offset < stop and one.offset + one.length > offset]
+    return _Window(end, False, tuple(wanted), b"")
 
 
 def _size(attempt: str, offset: int, verdict: bytes, value: list[int]) -> int:

@@ -88,6 +88,9 @@ class ControllerSettings(SharedSettings):
     finish_seconds: float = Field(60.0, gt=0, description="How long an exited attempt may take to ship its log.")
     cancel_grace_seconds: float = Field(10.0, ge=0, description="Between SIGTERM and SIGKILL of a program.")
     controller_metrics_port: int = Field(0, ge=0, le=65535, description="Port of /metrics and /healthz; 0 is off.")
+    retention_days: float | None = Field(
+        None, ge=0, description="Archived runs leave Redis after so long; none: never."
+    )
     orphan_seconds: float = Field(60.0, ge=0, description="What runs for a run nobody knows is ended after so long.")
     kubeconfig: Path | None = Field(None, description="The cluster that runs steps; none: the one we are a pod of.")
     kubernetes_namespace: str = Field("cohort-steps", description="The steps' namespace, no other install's.")

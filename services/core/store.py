@@ -16,6 +16,7 @@ from services.core import events as ev
 from services.core.errors import Conflict, Fenced, RunNotFound, Stale
 from services.core.faults import reach
 from services.core.fold import QUIET, first_state, fold
+from services.core.history import PRUNED, History
 from services.core.keys import CONTROLLER_CHANNEL, Keys, rank_id, run_channel, step_of_attempt
 from services.core.lifecycle import FINAL, Status
 from services.core.numbering import number
@@ -89,10 +90,12 @@ class Written:
 class RunStore:
     """The runs of one install. Safe to share between threads."""
 
-    def __init__(self, client: Client, keys: Keys, payloads: Payloads) -> None:
+    def __init__(self, client: Client, keys: Keys, payloads: Payloads, history: History | None = None) -> None:
+        """With a `history`, runs that have left Redis are read too. They cannot be written."""
         self.client = client
         self.keys = keys
         self._payloads = payloads
+        self._history = history
 
     # --- Accepting ------------------------------------------------------------------------------------------------
 
@@ -123,7 +126,9 @@ class RunStore:
     @answered
     def state(self, run: str) -> RunState:
         """The run's state now. Raises `RunNotFound`, `NewerRecord`."""
-        snapshot, seq = self.client.hmget(self.keys.run(run), "snapshot", "seq")
+        snapshot, seq, pruned = self.client.hmget(self.keys.run(run), "snapshot", "seq", PRUNED)
+        if pruned is not None and self._history is not None:
+            return self._history.state(run)
         if snapshot is None or seq is None:
             raise RunNotFound(f"there is no run {run}")
         state = RunState.read(snapshot)
@@ -147,12 +152,15 @@ class RunStore:
     def events(self, run: str, after: int = 0, limit: int = 1000) -> list[ev.Event]:
         """Up to `limit` events with a seq above `after`, in order."""
         rows = self.client.xrange(self.keys.events(run), min=f"{after + 1}-0", count=limit)
+        if not rows and self._history is not None:
+            return self._history.events(run, after, limit)
         return [self._event(run, name, fields) for name, fields in rows]
 
     @answered
     def last_seq(self, run: str) -> int:
         """The seq of the run's last event; 0 when there is no such run."""
-        return int(self.client.hget(self.keys.run(run), "seq") or 0)
+        seq, last_seq = self.client.hmget(self.keys.run(run), "seq", "last_seq")
+        return int(seq or last_seq or 0)
 
     @answered
     def talk(self, run: str, start: int = 0) -> list[Talk]:

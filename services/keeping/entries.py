@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from services.core.errors import NewerRecord, RunNotFound
+from services.core.history import PRUNED
 from services.core.keys import run_of_attempt, split_rank
 from services.core.redis import translated
 from services.core.store import RunStore
@@ -52,14 +53,15 @@ class Entries:
             text = f"it lies in shard {key.tag} and belongs into {self._install.keys.tag(run)}"
             yield Finding(Kind.SHARD, key.key, text)
         elif self._is_left_over(key.key, run):
-            yield Finding(Kind.LEFTOVER, key.key, f"it belongs to run {run}, which is not there")
+            yield Finding(Kind.LEFTOVER, key.key, f"it belongs to run {run}, which is not there any more")
 
     def _is_left_over(self, key: str, run: str) -> bool:
+        client, name = self._install.client, self._install.keys.run(run)
         with translated():
-            # The key first: of a run that is pruned meanwhile, both go at once.
-            return bool(self._install.client.exists(key)) and not self._install.client.exists(
-                self._install.keys.run(run)
-            )
+            # The key first: when a run leaves, both change at once.
+            if not client.exists(key):
+                return False
+            return not client.exists(name) or (key != name and bool(client.hexists(name, PRUNED)))
 
     # --- Indexes --------------------------------------------------------------------------------------------------
 

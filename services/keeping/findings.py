@@ -43,7 +43,7 @@ _WHAT_TO_DO = {
     Kind.DUE: f"nobody would ever take the run up: {_REPAIR}",
     Kind.UNARCHIVED: "`cohort admin verify --repair` puts it on the controller's list again",
     Kind.STRAY: "`cohort admin verify --repair` strikes it off",
-    Kind.LEFTOVER: "the run was lost, or its keys were removed by hand: restore Redis from a backup, or remove the key",
+    Kind.LEFTOVER: "the run was lost, or its keys removed by hand: restore Redis from a backup, or remove this key too",
     Kind.LEASE: "look at the clocks of the machines that run Redis; the lease ends when it says",
     Kind.LIVE: "have the controller running and look again; if it stays, cancel the run",
     Kind.OBJECT: f"{_BACKUP}: the object alone is enough",

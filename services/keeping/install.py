@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from services.core.archive import Archive
 from services.core.artifacts import ArtifactStore
 from services.core.attempts import AttemptStore
+from services.core.history import History
 from services.core.keys import Keys
 from services.core.ledger import Ledger
 from services.core.logs import LogStore
@@ -14,7 +16,7 @@ from services.core.store import RunStore
 
 @dataclass(frozen=True)
 class Install:
-    """Redis, the artifact store, and what knows how both are used."""
+    """Redis, the artifact store, and what knows how both are used. Runs that have left Redis are read too."""
 
     client: Client
     keys: Keys
@@ -24,20 +26,23 @@ class Install:
     attempts: AttemptStore
     logs: LogStore
     ledger: Ledger
+    archive: Archive
 
 
 def install_of(client: Client, keys: Keys, artifacts: ArtifactStore) -> Install:
     """An install on this Redis, with its artifacts here."""
-    payloads = Payloads(artifacts)
+    payloads, archive = Payloads(artifacts), Archive(artifacts)
+    history = History(client, keys, archive)
     return Install(
         client=client,
         keys=keys,
         artifacts=artifacts,
         payloads=payloads,
-        store=RunStore(client, keys, payloads),
-        attempts=AttemptStore(client, keys),
-        logs=LogStore(client, keys, artifacts),
+        store=RunStore(client, keys, payloads, history),
+        attempts=AttemptStore(client, keys, history),
+        logs=LogStore(client, keys, artifacts, history),
         ledger=Ledger(client),
+        archive=archive,
     )
 
 

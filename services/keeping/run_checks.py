@@ -30,7 +30,7 @@ def placed(facts: Facts, state: RunState, keys: Keys, now_ms: int) -> Iterator[F
         )
     if facts.fields.get("tenant") != state.tenant:
         yield Finding(Kind.LOG, facts.run, f"its tenant is {facts.fields.get('tenant')}, its log says {state.tenant}")
-    yield from _listed(facts, state, keys)
+    yield from listed(facts, state, keys)
     yield from _due(facts, state)
     yield from _over(facts, state)
     yield from _lease(facts, now_ms)
@@ -43,7 +43,8 @@ def expected_listings(state: RunState, keys: Keys) -> dict[str, float]:
     return {listing(tag, state.tenant): created, listing(tag, state.tenant, state.status): created}
 
 
-def _listed(facts: Facts, state: RunState, keys: Keys) -> Iterator[Finding]:
+def listed(facts: Facts, state: RunState, keys: Keys) -> Iterator[Finding]:
+    """Where the listings and the run disagree."""
     expected = expected_listings(state, keys)
     for key in sorted(expected.keys() - facts.listed.keys()):
         yield Finding(Kind.INDEX, facts.run, f"{key} does not list it")

@@ -18,7 +18,7 @@ from services.keeping.facts import Facts, facts_of
 from services.keeping.findings import Finding, Kind
 from services.keeping.holdings import Holdings
 from services.keeping.install import Install
-from services.keeping.run_checks import ends_of_log, placed
+from services.keeping.run_checks import ends_of_log, listed, placed
 
 _EVENTS = 500
 _TALK = 200
@@ -57,7 +57,9 @@ class RunLooks:
             return looked
         looked.tenant = tenant.decode()
         facts = looked.facts = facts_of(self._install.client, self._install.keys, run, looked.tenant)
-        if facts.fields and not facts.is_pruned:
+        if facts.is_pruned:
+            self._judge_pruned(looked, facts)
+        elif facts.fields:
             with suppress(_Unreadable):
                 self._judge(looked, facts)
         return looked
@@ -78,6 +80,20 @@ class RunLooks:
         looked.findings += self._snapshot(facts, folded)
         looked.findings += self._live(folded)
         looked.findings += self._step_logs(folded)
+
+    def _judge_pruned(self, looked: RunLook, facts: Facts) -> None:
+        """A run that has left Redis: its archive is whole, and the listings still name it."""
+        looked.microdollars = int(facts.fields.get("microdollars", "0"))
+        if not self._install.archive.is_complete(looked.run, int(facts.fields.get("last_seq", "0"))):
+            text = "it has left Redis, and its archive cannot be read to its end"
+            looked.findings.append(Finding(Kind.ARCHIVE, looked.run, text))
+            return
+        state = self._install.archive.fresh_state(looked.run)
+        looked.findings += listed(facts, state, self._install.keys)
+        looked.findings += self._step_logs(state)
+        blobs = [(file.sha256, file.size) for file in state.artifacts]
+        problems = [self._holdings.object(*blob) for blob in blobs] + list(self._holdings.snapshot(state.snapshot))
+        looked.findings += [Finding(Kind.OBJECT, looked.run, problem) for problem in problems if problem]
 
     def _folded(self, looked: RunLook, facts: Facts, seen: "_Seen") -> RunState:
         """The state after the event that was the last one when the facts were taken."""

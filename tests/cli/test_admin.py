@@ -9,13 +9,16 @@ from services.core.artifacts import ArtifactStore
 from services.core.keys import Keys
 from services.core.redis import Client
 from services.keeping.install import install_of
+from tests.cli.api import ApiProcess
 from tests.cli.conftest import Cohort
 from tests.keeping.conftest import House
 
 
 @pytest.fixture
 def house(client: Client, artifacts: ArtifactStore, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> House:
-    """An install that the environment names."""
+    """An install that the environment names. Its artifacts are those of the API, without what other tests archived."""
+    for name in artifacts.list_named("archive/"):
+        artifacts.delete_named(name)
     monkeypatch.setenv("COHORT_REDIS_URL", redis_url)
     monkeypatch.setenv("COHORT_ARTIFACT_URL", artifacts.url)
     return House(install_of(client, Keys(), artifacts))
@@ -88,3 +91,42 @@ def test_a_redis_that_is_away_is_infrastructure_and_shows_no_password(
     done = cohort("admin", "verify")
     assert done.code == 3
     assert "hush" not in done.out + done.err
+
+
+def test_runs_leave_redis_and_are_still_shown(api: ApiProcess, house: House, cohort: Cohort) -> None:
+    run = house.story(tenant="local")
+    house.accept(tenant="local")
+    before = [cohort(*command, run).out for command in (("show",), ("events",))]
+    dry = cohort("admin", "prune", "--runs-older-than", "0m", "--dry-run")
+    assert (dry.code, dry.out.startswith("1 run(s) would leave Redis")) == (0, True)
+    done = cohort("admin", "prune", "--runs-older-than", "0m", "--json")
+    document = json.loads(done.out)
+    assert (done.code, document["runs"], document["runs_failed"]) == (0, 1, 0)
+    assert 0 < document["redis_bytes_after"] < document["redis_bytes_before"] / 5
+    assert [cohort(*command, run).out for command in (("show",), ("events",))] == before
+    assert cohort("logs", run, "train").out == "loss 0.5\n" * 10
+    assert run in cohort("runs").out
+    assert cohort("admin", "verify").code == 0
+
+
+def test_archives_and_objects_go_with_their_age(house: House, cohort: Cohort) -> None:
+    run = house.story()
+    house.pruner.prune(run)
+    done = cohort("admin", "prune", "--archives-older-than", "0m", "--artifacts")
+    assert done.code == 0
+    assert "1 archive(s) are gone" in done.out
+    assert "0 object(s) are gone" in done.out
+    assert list(house.install.archive.runs()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "say what is to go"),
+        (["--runs-older-than", "30"], "is no age"),
+        (["--artifacts", "--grace", "1d"], "2d at least"),
+    ],
+)
+def test_what_cannot_be_pruned_is_said(house: House, cohort: Cohort, options: list[str], said: str) -> None:
+    done = cohort("admin", "prune", *options)
+    assert (done.code, said in done.err) == (2, True)

@@ -14,10 +14,11 @@ from services.core.lifecycle import Reason, Status
 from services.core.observations import Metric, Observations, Sample, Warned
 from services.core.records import FileRef
 from services.core.redis import Client
-from services.core.store import Draft, Talk
+from services.core.store import Draft, RunStore, Talk
 from services.core.workspace import EMPTY, Workspace
 from services.keeping.findings import Finding
 from services.keeping.install import Install, install_of
+from services.keeping.prune import Pruner
 from services.keeping.verify import Verifier
 from services.worker.controller.archive import Archivist
 from tests.core.submitted import accept_run, close_attempt, submit_attempt
@@ -49,6 +50,11 @@ class House:
     def archivist(self) -> Archivist:
         place = self.install
         return Archivist(place.store, place.ledger, place.logs, place.artifacts)
+
+    @property
+    def pruner(self) -> Pruner:
+        place = self.install
+        return Pruner(RunStore(place.client, place.keys, place.payloads), place.archive)
 
     def accept(self, **more: Any) -> str:
         run = accept_run(self.store, snapshot=EMPTY, **more)

@@ -1,9 +1,13 @@
 """Where the install is that is looked after."""
 
+import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+import structlog
 
 from services.cli.home import Home, home_at, read_json
 from services.cli.problems import Usage
@@ -23,9 +27,21 @@ def opened() -> Iterator[Install]:
     try:
         with translated():
             install.client.ping()
-        yield install
+        with _only_warnings():
+            yield install
     finally:
         install.client.close()
+
+
+@contextmanager
+def _only_warnings() -> Iterator[None]:
+    """What services note in their logs a command says by itself, on stdout."""
+    quiet = structlog.make_filtering_bound_logger(logging.WARNING)
+    structlog.configure(wrapper_class=quiet, logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    try:
+        yield
+    finally:
+        structlog.reset_defaults()
 
 
 def addresses(settings: AdminSettings) -> tuple[str, str]:

@@ -7,11 +7,13 @@ from uuid import uuid4
 
 from prometheus_client import CollectorRegistry
 
+from services.core.archive import Archive
 from services.core.artifacts import ArtifactStore
 from services.core.attempts import AttemptStore
 from services.core.catalog import Catalog
 from services.core.errors import BadRequest
 from services.core.hints import CeleryHints, celery_app
+from services.core.history import History
 from services.core.keys import Keys
 from services.core.ledger import Ledger
 from services.core.logging import configure
@@ -21,6 +23,7 @@ from services.core.pools import Pools
 from services.core.redis import connect
 from services.core.settings import ControllerSettings, load
 from services.core.store import RunStore
+from services.keeping.prune import DAY_SECONDS, Pruner, Retention
 from services.worker.controller.archive import Archivist
 from services.worker.controller.attempts import Reconciler, Terms
 from services.worker.controller.figures import count_ready
@@ -52,7 +55,9 @@ def build(settings: ControllerSettings) -> Controller:
     """Put a controller together from a process's settings."""
     client = connect(settings.redis_url, cluster=settings.redis_cluster, client_name="cohort-controller")
     keys, artifacts = Keys(settings.shards), ArtifactStore(settings.artifact_url)
-    store, logs = (RunStore(client, keys, Payloads(artifacts)), LogStore(client, keys, artifacts))
+    archive = Archive(artifacts)
+    history = History(client, keys, archive)
+    store, logs = (RunStore(client, keys, Payloads(artifacts), history), LogStore(client, keys, artifacts))
     hints = CeleryHints(celery_app(settings.broker_url))
     registry, pools = CollectorRegistry(), Pools.of(settings)
     executor = executor_of(settings, artifacts, pools, registry)
@@ -74,7 +79,11 @@ def build(settings: ControllerSettings) -> Controller:
         answer_probes(settings.controller_metrics_port, registry, pulse.trouble)
     archivist, news = Archivist(store, ledger, logs, artifacts), News()
     executor.watch(news.tell)
-    return Controller(store, leadership, reconciler, archivist, hints, news, settings.sweep_seconds, pulse)
+    retention = None
+    if settings.retention_days is not None:
+        here = RunStore(client, keys, Payloads(artifacts))
+        retention = Retention(Pruner(here, archive), settings.retention_days * DAY_SECONDS)
+    return Controller(store, leadership, reconciler, archivist, hints, news, settings.sweep_seconds, pulse, retention)
 
 
 if __name__ == "__main__":

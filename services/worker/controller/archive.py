@@ -1,15 +1,14 @@
-"""What must survive the loss of Redis: when a run has ended, its event log goes to the artifact store.
+"""What must survive the loss of Redis: when a run has ended, all there is of it goes to the artifact store.
 
 The logs of its attempts are put together into one object each at the same time.
 """
 
-import gzip
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import structlog
 
+from services.core.archive import Archive
 from services.core.artifacts import ArtifactStore
 from services.core.errors import StoreUnavailable
 from services.core.faults import reach
@@ -17,6 +16,7 @@ from services.core.keys import rank_id
 from services.core.ledger import Ledger
 from services.core.logs import LogStore
 from services.core.store import RunStore
+from services.keeping.recording import taken_down
 from services.worker.research import tell_parent
 from services.worker.settling import settle_leftovers
 
@@ -57,15 +57,7 @@ class Archivist:
                 for rank in range(attempt.resources.nodes):
                     self.logs.compact(rank_id(attempt.id, rank))
                     reach("controller.log_compacted")
-        self.artifacts.put_named(f"archive/{run}/events.jsonl.gz", gzip.compress(self._lines(run), mtime=0))
-        self.artifacts.put_named(f"archive/{run}/state.json", state.model_dump_json(indent=1).encode())
+        Archive(self.artifacts).write(state, *taken_down(self.store, state))
         reach("controller.archive_written")
         self.store.archived(run)
         log.info("run_archived", run=run, events=state.seq)
-
-    def _lines(self, run: str) -> bytes:
-        lines, after = [], 0
-        while batch := self.store.events(run, after):
-            lines += [json.dumps(event.wire(), ensure_ascii=False) for event in batch]
-            after = batch[-1].seq
-        return ("\n".join(lines) + "\n").encode()
