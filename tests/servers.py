@@ -97,6 +97,25 @@ class RedisServer:
         self.kill()
         self.start()
 
+    def back_up(self, target: Path) -> None:
+        """Write what it holds now to a file, as one would from another machine."""
+        command = [program("redis-cli", "redis-tools"), "-p", str(self.port), "--rdb", str(target)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60)
+
+    def lose(self) -> None:
+        """Kill it, and its disk with it."""
+        self.kill()
+        shutil.rmtree(self._directory)
+
+    def restore(self, backup: Path) -> None:
+        """Start it on such a file, and have it keep an append-only file again."""
+        self._directory.mkdir(parents=True)
+        shutil.copyfile(backup, self._directory / "dump.rdb")
+        self.start("--appendonly", "no")
+        with redis.Redis(port=self.port) as client:
+            client.config_set("appendonly", "yes")
+            wait_until(lambda: client.info("persistence")["aof_rewrite_in_progress"] == 0, message="the AOF is whole")
+
     def pause(self) -> None:
         """SIGSTOP: connections stay open and nothing answers."""
         os.kill(self.pid, signal.SIGSTOP)

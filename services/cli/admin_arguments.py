@@ -17,7 +17,7 @@ def add(commands: Any) -> None:
         "admin", help="look after an install: verify, prune, restore, keys of all tenants", description=_DESCRIPTION
     )
     actions = command.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for action in (_verify, _prune):
+    for action in (_verify, _prune, _restore):
         action(actions)
 
 
@@ -56,6 +56,18 @@ def _prune(actions: Any) -> None:
     )
     prune.add_argument("--dry-run", action="store_true", help="say how much it would be, and change nothing")
     json(prune)
+
+
+def _restore(actions: Any) -> None:
+    restore = actions.add_parser(
+        "restore",
+        help="bring archived runs back where Redis is lost, as history that can be read",
+        description="Have Redis know again of runs that only the artifact store has. Runs that Redis has are not "
+        "touched. See docs/backup.md.",
+    )
+    restore.add_argument("run", nargs="*", metavar="RUN", help="only these (default: every archived run)")
+    restore.add_argument("--dry-run", action="store_true", help="say which, and change nothing")
+    json(restore)
 
 
 _UNITS = {"m": 60.0, "h": 3_600.0, "d": 86_400.0}

@@ -27,6 +27,7 @@ follows from its id alone. What spans runs (a tenant's budget, API keys) has a t
 | `{t:<tenant>}:ledger` | hash | cap, spent, reserved, and what forgotten runs spent (`forgotten`), in microdollars |
 | `{t:<tenant>}:holds` | hash | reservation id → microdollars |
 | `{t:<tenant>}:forgetting` | hash | run that is being forgotten → microdollars that it spent |
+| `{t:<tenant>}:restoring` | set | runs whose money is counted again while archives are restored |
 | `{t:<tenant>}:gpus` | hash | attempt → GPUs that it holds of the tenant's quota |
 | `{t:<tenant>}:gpus:waiting` | zset | attempt that waits for some → its submission time in seconds |
 | `{keys}:<key id>` | hash | an API key's record; only the secret's hash |
@@ -148,6 +149,10 @@ def holds(tenant: str) -> str:
 
 def forgetting(tenant: str) -> str:
     return f"{{t:{tenant}}}:forgetting"
+
+
+def restoring(tenant: str) -> str:
+    return f"{{t:{tenant}}}:restoring"
 
 
 def gpus(tenant: str) -> str:

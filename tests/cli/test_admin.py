@@ -130,3 +130,19 @@ def test_archives_and_objects_go_with_their_age(house: House, cohort: Cohort) ->
 def test_what_cannot_be_pruned_is_said(house: House, cohort: Cohort, options: list[str], said: str) -> None:
     done = cohort("admin", "prune", *options)
     assert (done.code, said in done.err) == (2, True)
+
+
+def test_runs_come_back_where_redis_was_lost(house: House, cohort: Cohort) -> None:
+    run = house.story()
+    house.client.flushdb()
+    dry = cohort("admin", "restore", "--dry-run")
+    assert (dry.code, "1 run(s) would be restored" in dry.out, house.client.dbsize()) == (0, True, 0)
+    done = cohort("admin", "restore", "--json")
+    assert (done.code, json.loads(done.out)["restored"]) == (0, 1)
+    assert house.store.state(run).run == run
+    assert cohort("admin", "verify").code == 0
+
+
+def test_an_archive_that_is_not_there_is_said(house: House, cohort: Cohort) -> None:
+    done = cohort("admin", "restore", "r00000000000z")
+    assert (done.code, "r00000000000z" in done.err) == (1, True)

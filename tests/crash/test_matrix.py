@@ -176,6 +176,8 @@ ELSEWHERE = {
     "keeping.marked": "tests/keeping/test_deaths.py",
     "keeping.run_forgotten": "tests/keeping/test_deaths.py",
     "keeping.run_pruned": "tests/keeping/test_deaths.py",
+    "keeping.run_restored": "tests/keeping/test_restore.py",
+    "keeping.spent_restored": "tests/keeping/test_restore.py",
     "worker.command_queued": "tests/worker/shells/test_sandbox_deaths.py",
     "worker.sandbox_reserved": "tests/worker/shells/test_sandbox_deaths.py",
 }
