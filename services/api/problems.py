@@ -25,6 +25,7 @@ from services.core.errors import (
     BadRequest,
     CohortError,
     Conflict,
+    NewerRecord,
     NotFound,
     RunNotFound,
     Stale,
@@ -161,6 +162,13 @@ KINDS: Mapping[type[Exception], Kind] = {
     AttemptTaken: Kind(409, "attempt-taken", "Claimed by another", "Exit without running the program."),
     AttemptOver: Kind(410, "attempt-over", "The attempt is over", "Stop; nothing more of it is taken."),
     Stale: Kind(503, "busy", "Too many writers at once", "Repeat the request.", _SOON),
+    NewerRecord: Kind(
+        503,
+        "newer-record",
+        "Written by a newer version",
+        "Repeat the request: replicas of the newer version answer it, the others until the upgrade is over do not.",
+        _SOON,
+    ),
     StoreUnavailable: Kind(
         503, "store-unavailable", "The store does not answer", "Repeat the request; nothing is done twice.", _SOON, True
     ),

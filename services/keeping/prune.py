@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from services.core.archive import Archive
-from services.core.errors import RunNotFound, StoreUnavailable
+from services.core.errors import NewerRecord, RunNotFound, StoreUnavailable
 from services.core.faults import reach
 from services.core.history import PRUNED
 from services.core.lifecycle import FINAL
@@ -57,7 +57,7 @@ class Pruner:
         """
         try:
             state = self.store.state(run)
-        except RunNotFound:
+        except (RunNotFound, NewerRecord):
             return False
         if not state.status.is_final or state.live_attempts() or self._has_parent(state):
             return False

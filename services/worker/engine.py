@@ -14,7 +14,7 @@ import structlog
 
 from services.core import events as ev
 from services.core.artifacts import ArtifactStoreUnavailable
-from services.core.errors import Fenced, RunNotFound, StoreUnavailable
+from services.core.errors import Fenced, NewerRecord, RunNotFound, StoreUnavailable
 from services.core.faults import reach
 from services.core.hints import Hints
 from services.core.lifecycle import Reason, Status, ending
@@ -81,6 +81,11 @@ class Engine:
             log.warning("slice_fenced", run=run, error=str(error))
             self._clear_if_over(run)
             return "fenced"
+        except NewerRecord as error:
+            # Given back, so that it is no strike against the run; a worker that knows the record takes it.
+            log.warning("run_left_to_newer_version", run=run, error=str(error))
+            self.store.release(held.lease)
+            return "newer"
         except StoreUnavailable as error:
             log.warning("slice_lost_its_store", run=run, error=str(error))
             return "store_unavailable"

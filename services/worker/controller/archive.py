@@ -10,7 +10,7 @@ import structlog
 
 from services.core.archive import Archive
 from services.core.artifacts import ArtifactStore
-from services.core.errors import StoreUnavailable
+from services.core.errors import NewerRecord, StoreUnavailable
 from services.core.faults import reach
 from services.core.keys import rank_id
 from services.core.ledger import Ledger
@@ -40,6 +40,8 @@ class Archivist:
                 self.archive(run)
             except StoreUnavailable:
                 raise
+            except NewerRecord as error:
+                log.warning("run_left_to_newer_version", run=run, error=str(error))
             except Exception:
                 # The edge of one run's archive: it stays on the list, and must not keep the others waiting.
                 log.exception("run_not_archived", run=run)

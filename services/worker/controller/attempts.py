@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from services.core import events as ev
 from services.core.attempts import AttemptRecord, AttemptStore
-from services.core.errors import RunNotFound, StoreUnavailable
+from services.core.errors import NewerRecord, RunNotFound, StoreUnavailable
 from services.core.faults import reach
 from services.core.gpus import GpuHolds
 from services.core.hints import Hints
@@ -131,6 +131,8 @@ class Reconciler:
             return live
         except RunNotFound:
             log.warning("run_not_known", run=run)
+        except NewerRecord as error:
+            log.warning("run_left_to_newer_version", run=run, error=str(error))
         except StoreUnavailable:
             raise
         except Exception:
