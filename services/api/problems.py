@@ -33,7 +33,7 @@ from services.core.errors import (
     StoreUnavailable,
 )
 from services.core.logs import WrongOffset
-from services.core.tokens import BadToken
+from services.core.tokens import BadToken, WrongProtocol
 from services.core.trees import BadSnapshot, PathNotFound
 
 MEDIA_TYPE = "application/problem+json"
@@ -137,6 +137,9 @@ KINDS: Mapping[type[Exception], Kind] = {
     BadKey: Kind(401, "bad-key", "Unknown API key", "Use a key that has not been revoked.", _AUTHENTICATE),
     BadToken: Kind(
         401, "bad-token", "Bad attempt token", "Use the token this attempt was started with.", _AUTHENTICATE
+    ),
+    WrongProtocol: Kind(
+        400, "wrong-protocol", "Another version of the runner's protocol", "Use a runner of a version that is named."
     ),
     Forbidden: Kind(403, "missing-scope", "The key may not do this", "Use a key with the scope that is named."),
     RunNotFound: Kind(404, "run-not-found", "No such run", "Check the id; runs of other tenants are not shown."),
