@@ -1,6 +1,7 @@
 """Hints: "somebody should look at run R". Losing, doubling or reordering them changes nothing but the delay.
 
-Celery carries them on a plain Redis of its own. The one door to Celery; the worker adds the task's body.
+Celery carries them on a plain Redis of its own, or the primary that Sentinels name. The one door to Celery; the worker
+adds the task's body.
 """
 
 from typing import Protocol
@@ -8,6 +9,9 @@ from typing import Protocol
 import structlog
 from celery import Celery
 from kombu.exceptions import ChannelError, OperationalError
+
+from services.core.redis import quick_retry
+from services.core.redis_urls import sentinel_address
 
 TASK = "advance"
 QUEUE = "hints"
@@ -29,9 +33,19 @@ def celery_app(broker_url: str) -> Celery:
     """A Celery application with the settings that survive what its Redis transport does wrong.
 
     Early acknowledgement, because a hint needs no second delivery; socket timeouts and health checks, because a dead
-    connection would otherwise be waited on for ever; no result backend, because state is ours.
+    connection would otherwise be waited on for ever; no result backend, because state is ours. Raises `BadRequest` for
+    a URL that is none.
     """
-    app = Celery("cohort", broker=broker_url, set_as_current=False)
+    address = sentinel_address(broker_url, "COHORT_BROKER_URL")
+    broker, sentinel = broker_url, {}
+    if address is not None:
+        broker = address.broker_url()
+        patience = {"socket_timeout": 2, "socket_connect_timeout": 2, "retry": quick_retry()}
+        sentinel = {
+            "master_name": address.service,
+            "sentinel_kwargs": {**patience, **address.sentinel_credentials()},
+        }
+    app = Celery("cohort", broker=broker, set_as_current=False)
     app.conf.update(
         task_default_queue=QUEUE,
         task_ignore_result=True,
@@ -58,6 +72,7 @@ def celery_app(broker_url: str) -> Celery:
             "max_retries": 1,
             "interval_start": 0,
             "interval_step": 0.1,
+            **sentinel,
         },
     )
     return app

@@ -21,9 +21,11 @@ class SharedSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
-    redis_url: str = Field("redis://127.0.0.1:6379/0", description="The Redis that holds all state.")
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0", description="The Redis that holds all state; redis+sentinel:// too."
+    )
     redis_cluster: bool = Field(False, description="The state's Redis is a Redis Cluster.")
-    broker_url: str = Field("redis://127.0.0.1:6379/1", description="A plain Redis for Celery's hints.")
+    broker_url: str = Field("redis://127.0.0.1:6379/1", description="A plain Redis, or Sentinels, for hints.")
     shards: int = Field(16, ge=1, le=99, description="Shard tags. Fixed at install: changing it loses every key.")
     artifact_url: str = Field("file:///var/lib/cohort/artifacts", description="fsspec URL of the artifact store.")
     executor: Literal["local", "kubernetes"] = Field("local", description="Where attempts run.")
