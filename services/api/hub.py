@@ -95,8 +95,7 @@ class Hub:
                 await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _listen_once(self) -> None:
-        client = _client(self._redis_url)
-        async with client, client.pubsub(ignore_subscribe_messages=True) as channel:
+        async with _client(self._redis_url) as client, client.pubsub(ignore_subscribe_messages=True) as channel:
             await channel.psubscribe(run_channel("*"))
             # What was said while nobody listened.
             for watched in self._watched.values():
@@ -120,14 +119,21 @@ class Hub:
             log.warning("announcement_not_understood", run=watched.feed.run, error=str(error))
 
 
-def _client(url: str) -> redis.asyncio.Redis:
+@asynccontextmanager
+async def _client(url: str) -> AsyncIterator[redis.asyncio.Redis]:
     """A client for the channels, of the server or the primary that the URL names now."""
     options: dict[str, Any] = {"socket_connect_timeout": 5, "socket_keepalive": True, "client_name": "cohort-hub"}
     address = sentinel_address(url, "COHORT_REDIS_URL")
     if address is None:
-        return redis.asyncio.Redis.from_url(url, **options)
-    sentinels: Any = Sentinel
-    primary: redis.asyncio.Redis = sentinels(address.sentinels, **sentinel_options(address, options)).master_for(
-        address.service
-    )
-    return primary
+        async with redis.asyncio.Redis.from_url(url, **options) as client:
+            yield client
+        return
+    kind: Any = Sentinel
+    watch = kind(address.sentinels, **sentinel_options(address, options))
+    try:
+        async with watch.master_for(address.service) as client:
+            yield client
+    finally:
+        # They are asked once for each connection, and nobody else closes them.
+        for sentinel in watch.sentinels:
+            await sentinel.aclose()
