@@ -4,6 +4,8 @@ import re
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
+SCOPES = ("submit", "read", "cancel", "admin")
+
 _DESCRIPTION = """\
 Look after an install. These commands work on Redis and the artifact store themselves, not on the API: run them where
 COHORT_REDIS_URL and COHORT_ARTIFACT_URL are set (`kubectl exec deploy/cohort-api -- cohort admin …`), or beside a
@@ -17,7 +19,7 @@ def add(commands: Any) -> None:
         "admin", help="look after an install: verify, prune, restore, keys of all tenants", description=_DESCRIPTION
     )
     actions = command.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for action in (_verify, _prune, _restore):
+    for action in (_verify, _prune, _restore, _keys, _tenants, _cap):
         action(actions)
 
 
@@ -68,6 +70,37 @@ def _restore(actions: Any) -> None:
     restore.add_argument("run", nargs="*", metavar="RUN", help="only these (default: every archived run)")
     restore.add_argument("--dry-run", action="store_true", help="say which, and change nothing")
     json(restore)
+
+
+def _keys(actions: Any) -> None:
+    keys = actions.add_parser("keys", help="make, list and revoke API keys of any tenant")
+    inner = keys.add_subparsers(dest="deed", metavar="create|list|revoke", required=True)
+    create = inner.add_parser("create", help="make a key; its secret is shown once, on stdout")
+    create.add_argument("name", help="what it is for")
+    create.add_argument("--tenant", required=True, help="whose it is; a tenant begins with its first key")
+    create.add_argument(
+        "--scope",
+        action="append",
+        choices=SCOPES,
+        help="what it may do; may be repeated (default: submit, read and cancel)",
+    )
+    json(create)
+    every = inner.add_parser("list", help="list keys, without their secrets")
+    every.add_argument("--tenant", help="only this tenant's")
+    json(every)
+    inner.add_parser("revoke", help="make a key useless").add_argument("id", help="the key's id")
+
+
+def _tenants(actions: Any) -> None:
+    json(actions.add_parser("tenants", help="what every tenant has spent, holds and may spend"))
+
+
+def _cap(actions: Any) -> None:
+    cap = actions.add_parser("cap", help="bound what a tenant may spend in all, or lift the bound")
+    cap.add_argument("tenant", help="whose")
+    bound = cap.add_mutually_exclusive_group(required=True)
+    bound.add_argument("--dollars", type=float, metavar="N", help="in all, what is spent already included")
+    bound.add_argument("--lift", action="store_true", help="no bound")
 
 
 _UNITS = {"m": 60.0, "h": 3_600.0, "d": 86_400.0}

@@ -11,7 +11,6 @@ exit codes: 0 succeeded, 1 failed, 2 bad usage, 3 infrastructure, 4 cancelled, 5
             7 needs a human (those of the run with --wait, --follow and `events -f`)
 environment: COHORT_URL and COHORT_KEY name the API; without them the one that `cohort up` started is used
 """
-SCOPES = ("submit", "read", "cancel", "admin")
 
 _Commands: TypeAlias = "_SubParsersAction[_Exact]"
 
@@ -238,7 +237,7 @@ def _keys(commands: _Commands) -> None:
     create.add_argument(
         "--scope",
         action="append",
-        choices=SCOPES,
+        choices=admin_arguments.SCOPES,
         help="what it may do; may be repeated (default: submit, read and cancel)",
     )
     _json(create)

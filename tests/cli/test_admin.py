@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import httpx
 import pytest
 
 from services.core.artifacts import ArtifactStore
+from services.core.errors import BudgetSpent
 from services.core.keys import Keys
 from services.core.redis import Client
 from services.keeping.install import install_of
@@ -146,3 +148,58 @@ def test_runs_come_back_where_redis_was_lost(house: House, cohort: Cohort) -> No
 def test_an_archive_that_is_not_there_is_said(house: House, cohort: Cohort) -> None:
     done = cohort("admin", "restore", "r00000000000z")
     assert (done.code, "r00000000000z" in done.err) == (1, True)
+
+
+# --- Keys and caps ----------------------------------------------------------------------------------------------------
+
+
+def test_a_tenant_begins_with_its_first_key(api: ApiProcess, house: House, cohort: Cohort) -> None:
+    made = cohort("admin", "keys", "create", "ci of vision", "--tenant", "vision", "--scope", "read", "--json")
+    document = json.loads(made.out)
+    assert (made.code, document["tenant"], document["scopes"]) == (0, "vision", ["read"])
+    answer = httpx.get(f"{api.url}/v1/whoami", headers={"Authorization": f"Bearer {document['secret']}"})
+    assert (answer.status_code, answer.json()["tenant"]) == (200, "vision")
+    assert cohort("admin", "keys", "revoke", document["id"]).code == 0
+    answer = httpx.get(f"{api.url}/v1/whoami", headers={"Authorization": f"Bearer {document['secret']}"})
+    assert answer.status_code == 401
+
+
+def test_keys_are_listed_over_all_tenants_without_their_secrets(house: House, cohort: Cohort) -> None:
+    secrets = [cohort("admin", "keys", "create", "ci", "--tenant", tenant).out.strip() for tenant in ("a", "b")]
+    listed = cohort("admin", "keys", "list").out
+    assert [line.split("  ")[1] for line in listed.splitlines()] == ["a", "b"]
+    assert not any(secret.split("_")[2] in listed for secret in secrets)
+    assert len(cohort("admin", "keys", "list", "--tenant", "b").out.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["keys", "create", "ci", "--tenant", "No Tenant"], "a tenant is named with"),
+        (["keys", "create", "ci"], "--tenant"),
+        (["keys", "create", "ci", "--tenant", "a", "--scope", "root"], "invalid choice"),
+        (["keys", "revoke", "abcdefghijkl"], "there is no key abcdefghijkl"),
+        (["cap", "acme"], "--dollars"),
+        (["cap", "acme", "--dollars", "-1"], "from 0 on"),
+        (["cap", "acme", "--dollars", "nan"], "from 0 on"),
+        (["cap", "A B", "--lift"], "no name of a tenant"),
+    ],
+)
+def test_what_cannot_be_is_said_and_changes_nothing(
+    house: House, cohort: Cohort, arguments: list[str], said: str
+) -> None:
+    done = cohort("admin", *arguments)
+    assert (done.code, said in done.err) == (2, True), done.err
+    assert house.client.dbsize() == 0
+
+
+def test_a_cap_holds_from_now_on_and_is_shown(house: House, cohort: Cohort) -> None:
+    house.story()
+    assert "may spend $10.00 in all" in cohort("admin", "cap", "acme", "--dollars", "10").err
+    (tenant,) = json.loads(cohort("admin", "tenants", "--json").out)["items"]
+    assert (tenant["tenant"], tenant["cap_dollars"], tenant["spent_dollars"]) == ("acme", 10.0, 0.0015)
+    cohort("admin", "cap", "acme", "--dollars", "0.002")
+    with pytest.raises(BudgetSpent):
+        house.install.ledger.reserve("acme", "model:r-c1", 1_000)
+    assert "without bound" in cohort("admin", "cap", "acme", "--lift").err
+    house.install.ledger.reserve("acme", "model:r-c1", 1_000)
