@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import api, cli, cluster, context, digest, engine, fleet, logs, metrics, parked, scrape, store
+from benchmarks import api, cli, cluster, context, digest, engine, fleet, keeping, logs, metrics, parked, scrape, store
 from benchmarks.figures import Figure, machine, table, write
 from benchmarks.simulated import scenario
 
@@ -20,6 +20,7 @@ BENCHMARKS = {
     "metrics": metrics.measure,
     "scrape": scrape.measure,
     "fleet": fleet.measure,
+    "keeping": keeping.measure,
 }
 ON_A_CLUSTER = {"cluster": cluster.measure, "simulated": scenario.measure}
 

@@ -55,8 +55,9 @@ def bound_to_us(command: Sequence[str]) -> list[str]:
 class RedisServer:
     """A redis-server that keeps its data in an append-only file, and that may be killed, restarted and paused."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, password: str = "") -> None:
         self._directory = directory
+        self._password = password
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
@@ -97,6 +98,25 @@ class RedisServer:
         self.kill()
         self.start()
 
+    def back_up(self, target: Path) -> None:
+        """Write what it holds now to a file, as one would from another machine."""
+        command = [program("redis-cli", "redis-tools"), "-p", str(self.port), "--rdb", str(target)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60)
+
+    def lose(self) -> None:
+        """Kill it, and its disk with it."""
+        self.kill()
+        shutil.rmtree(self._directory)
+
+    def restore(self, backup: Path) -> None:
+        """Start it on such a file, and have it keep an append-only file again."""
+        self._directory.mkdir(parents=True)
+        shutil.copyfile(backup, self._directory / "dump.rdb")
+        self.start("--appendonly", "no")
+        with redis.Redis(port=self.port) as client:
+            client.config_set("appendonly", "yes")
+            wait_until(lambda: client.info("persistence")["aof_rewrite_in_progress"] == 0, message="the AOF is whole")
+
     def pause(self) -> None:
         """SIGSTOP: connections stay open and nothing answers."""
         os.kill(self.pid, signal.SIGSTOP)
@@ -110,10 +130,11 @@ class RedisServer:
         command = [program("redis-server", "redis-server"), "--port", str(port), "--bind", "127.0.0.1"]
         command += ["--dir", str(self._directory), "--logfile", "redis.log", "--loglevel", "notice", "--save", ""]
         command += ["--appendonly", "yes", "--appendfsync", "everysec", *options]
+        command += ["--requirepass", self._password, "--masterauth", self._password] if self._password else []
         self._process = process = subprocess.Popen(bound_to_us(command), stdin=subprocess.DEVNULL)
 
         def answers_or_is_gone() -> bool:
-            return process.poll() is not None or pid_of_redis(port) == process.pid
+            return process.poll() is not None or pid_of_redis(port, self._password) == process.pid
 
         try:
             wait_until(answers_or_is_gone, _START_SECONDS, "redis-server answers")
@@ -185,9 +206,9 @@ class RedisCluster:
         return info["cluster_state"] == "ok" and info["cluster_known_nodes"] == "3"
 
 
-def pid_of_redis(port: int) -> int | None:
+def pid_of_redis(port: int, password: str = "") -> int | None:
     """The process that answers on `port` once its data is loaded: a port may have been taken by somebody else."""
-    with redis.Redis(port=port, socket_timeout=2, socket_connect_timeout=2) as client:
+    with redis.Redis(port=port, password=password or None, socket_timeout=2, socket_connect_timeout=2) as client:
         try:
             if client.info("persistence")["loading"]:
                 return None

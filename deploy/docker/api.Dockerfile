@@ -1,4 +1,4 @@
-# The REST API, and the ingest of the runners.
+# The REST API, and the ingest of the runners; beside them the command `cohort`, for `cohort admin` in a pod.
 # Build at the root of the repository: buildah bud -f deploy/docker/api.Dockerfile .
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
 
@@ -13,7 +13,9 @@ RUN python3 pins.py pyproject.toml constraints.txt api > requirements.txt \
 COPY services ./services
 RUN site=$(/opt/cohort/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
  && mkdir "$site/services" \
- && cp -r services/__init__.py services/core services/api "$site/services/" \
+ && cp -r services/__init__.py services/core services/api services/cli services/keeping "$site/services/" \
+ && printf '#!/bin/sh\nexec /opt/cohort/venv/bin/python -P -m services.cli "$@"\n' > /opt/cohort/venv/bin/cohort \
+ && chmod 755 /opt/cohort/venv/bin/cohort \
  && /opt/cohort/venv/bin/python -m compileall -q "$site/services" \
  && install -d -o 10001 -g 10001 /opt/cohort/state
 

@@ -13,7 +13,7 @@ RUN python3 pins.py pyproject.toml constraints.txt worker controller > requireme
 COPY services ./services
 RUN site=$(/opt/cohort/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
  && mkdir "$site/services" \
- && cp -r services/__init__.py services/core services/runner services/worker "$site/services/" \
+ && cp -r services/__init__.py services/core services/keeping services/runner services/worker "$site/services/" \
  && /opt/cohort/venv/bin/python -m compileall -q "$site/services" \
  && install -d -o 10001 -g 10001 /opt/cohort/state
 

@@ -16,11 +16,13 @@ from services.api.metrics import Metrics
 from services.api.parts import Bounds, Parts
 from services.core import logging
 from services.core.apikeys import ApiKeys, FirstKey
+from services.core.archive import Archive
 from services.core.artifacts import ArtifactStore
 from services.core.attempts import AttemptStore
 from services.core.catalog import Catalog
 from services.core.errors import BadRequest
 from services.core.hints import CeleryHints, celery_app
+from services.core.history import History
 from services.core.keys import Keys
 from services.core.logs import LogStore
 from services.core.monitoring.counting import Counting, Vocabulary
@@ -77,14 +79,15 @@ def parts_of(settings: ApiSettings, traced: Traced) -> Parts:
     artifacts = ArtifactStore(settings.artifact_url)
     pools, registry = Pools.of(settings), Registry("api")
     counting = Counting(registry, client, Vocabulary(pools=[pool.name for pool in pools.pools]))
-    store = RunStore(client, keys, Payloads(artifacts), [counting, *traced.onlookers])
+    history = History(client, keys, Archive(artifacts))
+    store = RunStore(client, keys, Payloads(artifacts), [counting, *traced.onlookers], history)
     first_key = settings.first_key.get_secret_value()
     first = FirstKey(first_key, settings.first_tenant) if first_key else None
     return Parts(
         store=store,
-        attempts=AttemptStore(client, keys),
+        attempts=AttemptStore(client, keys, history),
         sandboxes=SandboxStore(client, keys, Payloads(artifacts)),
-        logs=LogStore(client, keys, artifacts),
+        logs=LogStore(client, keys, artifacts, history),
         artifacts=artifacts,
         workspace=Workspace(artifacts),
         catalog=Catalog(store),

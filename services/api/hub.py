@@ -8,19 +8,24 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import redis.asyncio
 import structlog
 from anyio.to_thread import run_sync
+from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import RedisError
 
 from services.api.feed import Feed
 from services.core.keys import run_channel
+from services.core.redis import sentinel_options
+from services.core.redis_urls import sentinel_address
 from services.core.store import RunStore
 
 _CANCEL_SECONDS = 0.2
 _RECONNECT_SECONDS = 0.5
 _LISTEN_SECONDS = 10.0
+_ERROR_CHARS = 300
 
 log = structlog.get_logger()
 
@@ -86,14 +91,11 @@ class Hub:
             try:
                 await self._listen_once()
             except (RedisError, OSError) as error:
-                log.warning("announcements_lost", error=str(error), again_in_seconds=_RECONNECT_SECONDS)
+                log.warning("announcements_lost", error=str(error)[:_ERROR_CHARS], again_in_seconds=_RECONNECT_SECONDS)
                 await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _listen_once(self) -> None:
-        client = redis.asyncio.Redis.from_url(
-            self._redis_url, socket_connect_timeout=5, socket_keepalive=True, client_name="cohort-hub"
-        )
-        async with client, client.pubsub(ignore_subscribe_messages=True) as channel:
+        async with _client(self._redis_url) as client, client.pubsub(ignore_subscribe_messages=True) as channel:
             await channel.psubscribe(run_channel("*"))
             # What was said while nobody listened.
             for watched in self._watched.values():
@@ -115,3 +117,23 @@ class Hub:
         except (ValueError, KeyError, TypeError) as error:
             # Another version's announcement. The log itself is looked at anyway.
             log.warning("announcement_not_understood", run=watched.feed.run, error=str(error))
+
+
+@asynccontextmanager
+async def _client(url: str) -> AsyncIterator[redis.asyncio.Redis]:
+    """A client for the channels, of the server or the primary that the URL names now."""
+    options: dict[str, Any] = {"socket_connect_timeout": 5, "socket_keepalive": True, "client_name": "cohort-hub"}
+    address = sentinel_address(url, "COHORT_REDIS_URL")
+    if address is None:
+        async with redis.asyncio.Redis.from_url(url, **options) as client:
+            yield client
+        return
+    kind: Any = Sentinel
+    watch = kind(address.sentinels, **sentinel_options(address, options))
+    try:
+        async with watch.master_for(address.service) as client:
+            yield client
+    finally:
+        # They are asked once for each connection, and nobody else closes them.
+        for sentinel in watch.sentinels:
+            await sentinel.aclose()

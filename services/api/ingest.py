@@ -6,14 +6,14 @@ asks again for ever.
 
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Annotated, Literal
+from typing import Annotated
 
 import anyio.from_thread
 import google_crc32c
 import structlog
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Header, Query, Request
-from pydantic import BaseModel, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import Response
 
 from services.api.auth import Runner
@@ -33,6 +33,7 @@ from services.core.paths import clean_path
 from services.core.record import Record
 from services.core.records import FileRef, RunState
 from services.core.spans import runner_spans
+from services.core.tokens import PROTOCOL, check_protocol
 
 router = APIRouter(prefix="/internal/v1/attempts/{attempt}", tags=["runner"])
 
@@ -46,11 +47,14 @@ class Claim(Record):
     """Which execution of the attempt asks to be its only one."""
 
     pod_uid: PodUid
-    protocol: Literal[1]
+    protocol: Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class Claimed(BaseModel):
+    """The attempt is this execution's. `protocol`: the newest version of the runner's protocol that this API speaks."""
+
     claimed: bool
+    protocol: int
 
 
 class Heartbeat(Record):
@@ -121,9 +125,10 @@ Sha256Header = Annotated[str, Header(pattern=r"^[0-9a-f]{64}$", description="SHA
 @router.post("/claim", response_model=Claimed, openapi_extra=_CLAIM)
 def claim(attempt: Runner, parts: Uses, wanted: Annotated[Claim, Depends(json_body(Claim, strict=False))]) -> Response:
     """Make this execution the attempt's only one. 409: another one is, do not run the program."""
+    check_protocol(wanted.protocol)
     parts.attempts.claim(attempt, wanted.pod_uid)
     faults.reach("api.attempt_claimed")
-    return answer(Claimed(claimed=True))
+    return answer(Claimed(claimed=True, protocol=PROTOCOL))
 
 
 @router.put("/log", status_code=204, response_class=Response, openapi_extra=RAW_BODY, responses=_SENT)

@@ -25,6 +25,7 @@ from services.core.errors import (
     BadRequest,
     CohortError,
     Conflict,
+    NewerRecord,
     NotFound,
     RunNotFound,
     Stale,
@@ -32,7 +33,7 @@ from services.core.errors import (
     StoreUnavailable,
 )
 from services.core.logs import WrongOffset
-from services.core.tokens import BadToken
+from services.core.tokens import BadToken, WrongProtocol
 from services.core.trees import BadSnapshot, PathNotFound
 
 MEDIA_TYPE = "application/problem+json"
@@ -137,6 +138,9 @@ KINDS: Mapping[type[Exception], Kind] = {
     BadToken: Kind(
         401, "bad-token", "Bad attempt token", "Use the token this attempt was started with.", _AUTHENTICATE
     ),
+    WrongProtocol: Kind(
+        400, "wrong-protocol", "Another version of the runner's protocol", "Use a runner of a version that is named."
+    ),
     Forbidden: Kind(403, "missing-scope", "The key may not do this", "Use a key with the scope that is named."),
     RunNotFound: Kind(404, "run-not-found", "No such run", "Check the id; runs of other tenants are not shown."),
     StepNotFound: Kind(404, "step-not-found", "No such step", "List the run's steps to see their names and attempts."),
@@ -161,6 +165,13 @@ KINDS: Mapping[type[Exception], Kind] = {
     AttemptTaken: Kind(409, "attempt-taken", "Claimed by another", "Exit without running the program."),
     AttemptOver: Kind(410, "attempt-over", "The attempt is over", "Stop; nothing more of it is taken."),
     Stale: Kind(503, "busy", "Too many writers at once", "Repeat the request.", _SOON),
+    NewerRecord: Kind(
+        503,
+        "newer-record",
+        "Written by a newer version",
+        "Repeat the request: replicas of the newer version answer it, the others until the upgrade is over do not.",
+        _SOON,
+    ),
     StoreUnavailable: Kind(
         503, "store-unavailable", "The store does not answer", "Repeat the request; nothing is done twice.", _SOON, True
     ),

@@ -3,13 +3,14 @@
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter, _SubParsersAction
 from typing import Any, TypeAlias
 
+from services.cli import admin_arguments
+
 DESCRIPTION = "A fleet of autonomous ML engineers: a goal goes in, a trained model comes out."
 EPILOG = """\
 exit codes: 0 succeeded, 1 failed, 2 bad usage, 3 infrastructure, 4 cancelled, 5 timed out, 6 budget or quota,
             7 needs a human (those of the run with --wait, --follow and `events -f`)
 environment: COHORT_URL and COHORT_KEY name the API; without them the one that `cohort up` started is used
 """
-SCOPES = ("submit", "read", "cancel", "admin")
 
 _Commands: TypeAlias = "_SubParsersAction[_Exact]"
 
@@ -42,6 +43,7 @@ def parser() -> ArgumentParser:
         _artifacts,
         _workspace,
         _keys,
+        admin_arguments.add,
     ):
         add(commands)
     commands.add_parser("version", help="print the version")
@@ -235,7 +237,7 @@ def _keys(commands: _Commands) -> None:
     create.add_argument(
         "--scope",
         action="append",
-        choices=SCOPES,
+        choices=admin_arguments.SCOPES,
         help="what it may do; may be repeated (default: submit, read and cancel)",
     )
     _json(create)

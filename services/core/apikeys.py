@@ -17,7 +17,7 @@ from hashlib import sha256
 
 from services.core.errors import BadRequest, CohortError, NotFound
 from services.core.keys import API_KEY_INDEX, api_key
-from services.core.record import Record
+from services.core.record import Versioned
 from services.core.redis import Client, answered
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -45,7 +45,7 @@ class KeyNotFound(NotFound):
     """No such key for this tenant."""
 
 
-class KeyRecord(Record):
+class KeyRecord(Versioned):
     """An API key without its secret. Times are seconds since the epoch."""
 
     id: str
@@ -114,7 +114,7 @@ class ApiKeys:
         is_right = hmac.compare_digest(_digest(match[2]), (stored or b"").decode())
         if not is_right or revoked is not None:
             raise BadKey("this API key is unknown or revoked")
-        return KeyRecord.model_validate_json(found)
+        return KeyRecord.read(found)
 
     @answered
     def list(self, tenant: str | None = None) -> list[KeyRecord]:
@@ -137,7 +137,7 @@ class ApiKeys:
         found, revoked = self._client.hmget(api_key(key_id), "record", "revoked")
         if found is None:
             raise KeyNotFound(f"there is no key {key_id}")
-        record = KeyRecord.model_validate_json(found)
+        record = KeyRecord.read(found)
         return record.model_copy(update={"revoked": float(revoked)}) if revoked is not None else record
 
 

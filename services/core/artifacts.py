@@ -2,29 +2,28 @@
 
 The only door to fsspec, so the rest of Cohort neither knows nor cares which storage the URL names. On `file://` a write
 is atomic and durable (see `durable`); on object stores it is as atomic as their single-object upload, which all of them
-promise. Objects are never deleted here: what is garbage is decided by whoever knows all runs.
+promise. What is garbage is decided by whoever knows all runs (see `services.keeping.garbage`).
 """
 
 import hashlib
-import io
 import re
-import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
-from fsspec.implementations.memory import MemoryFileSystem
 
 from services.core.contents import CHUNK_BYTES, ArtifactDamaged, ArtifactNotFound, ArtifactStoreUnavailable, Blob
 from services.core.durable import spool
 from services.core.errors import CohortError
 from services.core.paths import clean_path
-from services.core.shelf import DiskShelf, Shelf
+from services.core.remote_shelf import RemoteShelf
+from services.core.shelf import DiskShelf, Entry, Shelf
 
 __all__ = [
     "CHUNK_BYTES",
@@ -129,6 +128,26 @@ class ArtifactStore:
             return False
         return True
 
+    def stored(self) -> Iterator[Entry]:
+        """Every object with its size and age; their keys are the hashes. Lists one part in 256 at a time."""
+        with _writing():
+            for part in range(256):
+                for entry in self._shelf.entries(f"cas/{part:02x}"):
+                    name = entry.key.rpartition("/")[2]
+                    if _SHA256.match(name):
+                        yield replace(entry, key=name)
+
+    def discard(self, sha256: str, before: float) -> bool:
+        """Remove an object that nobody has put since `before`, in seconds since the epoch. False: somebody has."""
+        with _writing():
+            return self._shelf.discard(_cas_key(sha256), before)
+
+    def stored_named(self, prefix: str) -> Iterator[Entry]:
+        """Every named object below a directory, with its size and age."""
+        with _writing():
+            for entry in self._shelf.entries(_named_key(prefix)):
+                yield replace(entry, key=entry.key.removeprefix("named/"))
+
     def put_named(self, key: str, data: bytes) -> None:
         """Create or replace a named object atomically. Keys follow the rules of `paths.clean_path`."""
         with _writing():
@@ -144,6 +163,11 @@ class ArtifactStore:
         with _reading(key):
             return self._shelf.open(_named_key(key))
 
+    def size_named(self, key: str) -> int:
+        """The named object's size in bytes."""
+        with _reading(key):
+            return self._shelf.size(_named_key(key))
+
     def delete_named(self, key: str) -> None:
         """Remove a named object; removing what is not there is no error."""
         with _writing():
@@ -158,58 +182,12 @@ class ArtifactStore:
         return sorted(key for key in found if key.startswith(prefix))
 
 
-class _RemoteShelf:
-    """Any other fsspec file system."""
-
-    def __init__(self, files: fsspec.AbstractFileSystem, root: str) -> None:
-        self._files = files
-        self._root = root.rstrip("/")
-        self.scratch = Path(tempfile.gettempdir())
-
-    def _path(self, key: str) -> str:
-        return f"{self._root}/{key}"
-
-    def write(self, key: str, data: bytes) -> None:
-        self._files.pipe_file(self._path(key), data)
-
-    def adopt(self, spooled: Path, key: str) -> None:
-        self._files.put_file(str(spooled), self._path(key))
-
-    def holds(self, key: str, size: int) -> bool:
-        try:
-            return self.size(key) == size
-        except FileNotFoundError:
-            return False
-
-    def read(self, key: str) -> bytes:
-        return cast(bytes, self._files.cat_file(self._path(key)))
-
-    def open(self, key: str) -> BinaryIO:
-        if isinstance(self._files, MemoryFileSystem):
-            # Its files share one position among all readers.
-            return io.BytesIO(self.read(key))
-        return cast(BinaryIO, self._files.open(self._path(key), "rb"))
-
-    def size(self, key: str) -> int:
-        return int(self._files.info(self._path(key))["size"])
-
-    def delete(self, key: str) -> None:
-        try:
-            self._files.rm_file(self._path(key))
-        except FileNotFoundError:
-            return
-
-    def list(self, directory: str) -> list[str]:
-        start = len(self._files._strip_protocol(self._root).rstrip("/")) + 1
-        return [path[start:] for path in self._files.find(self._path(directory))]
-
-
 def _shelf(url: str) -> Shelf:
     # Listings are never cached: another process may have written the object a moment ago.
     files, root = fsspec.url_to_fs(url, use_listings_cache=False)
     if isinstance(files, LocalFileSystem):
         return DiskShelf(Path(root))
-    return _RemoteShelf(files, root)
+    return RemoteShelf(files, root)
 
 
 def _cas_key(sha256: str) -> str:

@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 from pydantic_core import from_json
 
+from services.core.archive import AttemptRecords
 from services.core.errors import BadRequest, CohortError
+from services.core.history import History
 from services.core.keys import CONTROLLER_CHANNEL, Keys, rank_id, run_channel, run_of_attempt, split_rank
 from services.core.observations import (
     MAX_OUTPUTS,
@@ -82,9 +84,11 @@ class Reading(NamedTuple):
 class AttemptStore:
     """The attempts of one install. Safe to share between threads; every write may be sent twice."""
 
-    def __init__(self, client: Client, keys: Keys) -> None:
+    def __init__(self, client: Client, keys: Keys, history: History | None = None) -> None:
+        """With a `history`, attempts of runs that have left Redis are read too."""
         self._client = client
         self._keys = keys
+        self._history = history
 
     # --- Reading --------------------------------------------------------------------------------------------------
 
@@ -102,7 +106,7 @@ class AttemptStore:
     @answered
     def record(self, attempt: str) -> AttemptRecord:
         """What is known of the attempt; an empty record where nothing is."""
-        return _record(attempt, self._client.hgetall(self._keys.attempt(attempt)))
+        return self._read(attempt, self._client.hgetall(self._keys.attempt(attempt)))
 
     def records(self, attempt: str, nodes: int) -> list[AttemptRecord]:
         """What is known of each rank of the attempt, which runs on so many nodes."""
@@ -119,12 +123,22 @@ class AttemptStore:
         with self._client.pipeline(transaction=False) as asked:
             for name in names:
                 asked.hgetall(self._keys.attempt(name))
-            return [_record(name, fields) for name, fields in zip(names, asked.execute(), strict=True)]
+            found = asked.execute()
+        return [self._read(name, fields) for name, fields in zip(names, found, strict=True)]
+
+    def _read(self, name: str, fields: Mapping[bytes, bytes]) -> AttemptRecord:
+        texts = {field.decode(): value.decode() for field, value in fields.items()}
+        return _record(name, texts or self._past(name).fields)
+
+    def _past(self, name: str) -> AttemptRecords:
+        """What there was of an attempt that Redis knows nothing of."""
+        return AttemptRecords() if self._history is None else self._history.attempt(name)
 
     @answered
     def metrics(self, attempt: str, start: int = 0, limit: int = 1_000) -> list[Metric]:
         """Up to `limit` metrics from position `start` on, in the order in which they came."""
         rows = self._client.lrange(self._keys.attempt(attempt, "metrics"), start, start + limit - 1)
+        rows = rows or self._past(attempt).metrics[start : start + limit]
         return [Metric.model_validate_json(row) for row in rows]
 
     @answered
@@ -137,19 +151,19 @@ class AttemptStore:
     @answered
     def samples(self, attempt: str) -> list[Sample]:
         """The newest samples of what the program used, in order."""
-        rows = self._client.lrange(self._keys.attempt(attempt, "samples"), 0, -1)
+        rows = self._client.lrange(self._keys.attempt(attempt, "samples"), 0, -1) or self._past(attempt).samples
         return [Sample.model_validate_json(row) for row in rows]
 
     @answered
     def warnings(self, attempt: str) -> list[Warned]:
         """The first warnings, each once, in the order in which they came."""
-        rows = self._client.zrange(self._keys.attempt(attempt, "warnings"), 0, -1)
+        rows = self._client.zrange(self._keys.attempt(attempt, "warnings"), 0, -1) or self._past(attempt).warnings
         return [Warned.model_validate_json(row) for row in rows]
 
     @answered
     def outputs(self, attempt: str) -> list[FileRef]:
         """The output files that have been uploaded, by path."""
-        rows = self._client.hvals(self._keys.attempt(attempt, "outputs"))
+        rows = self._client.hvals(self._keys.attempt(attempt, "outputs")) or self._past(attempt).outputs.values()
         return sorted(
             (FileRef.model_validate_json(row) for row in rows),
             key=lambda file: file.path,
@@ -243,8 +257,8 @@ def _check(attempt: str, verdict: str) -> None:
         raise AttemptTaken(f"attempt {attempt} belongs to another execution")
 
 
-def _record(attempt: str, fields: Mapping[bytes, bytes]) -> AttemptRecord:
-    values: dict[str, object] = {name.decode(): value.decode() for name, value in fields.items()}
+def _record(attempt: str, fields: Mapping[str, str]) -> AttemptRecord:
+    values: dict[str, object] = dict(fields)
     for name, kind in (("progress", Progress), ("finish", FinishReport)):
         if name in values:
             values[name] = kind.model_validate_json(str(values[name]))

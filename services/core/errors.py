@@ -58,3 +58,7 @@ class BudgetSpent(CohortError):
 
 class StoreUnavailable(CohortError):
     """Redis cannot be reached or refuses work. Safe to repeat later: every write is idempotent."""
+
+
+class NewerRecord(CohortError):
+    """A newer version of Cohort wrote this record. This process leaves it alone, for one that knows it."""

@@ -388,6 +388,10 @@ class Event:
 
 def read_data(event_type: str, payload: str) -> EventData:
     """The typed data of a stored event; `Unknown` for a kind of a newer version."""
-    value = json.loads(payload)
+    return data_of(event_type, json.loads(payload))
+
+
+def data_of(event_type: str, value: Any) -> EventData:
+    """The same of data that is parsed already."""
     kind = KINDS.get(event_type)
     return Unknown(kind=event_type, payload=value) if kind is None else kind.model_validate(value or {})

@@ -1,17 +1,19 @@
 """Hints: "somebody should look at run R". Losing, doubling or reordering them changes nothing but the delay.
 
-Celery carries them on a plain Redis of its own. The one door to Celery; the worker adds the task's body.
+Celery carries them on a plain Redis of its own, or the primary that Sentinels name. The one door to Celery; the worker
+adds the task's body.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 from celery import Celery
 from kombu.exceptions import ChannelError, OperationalError
 
 from services.core.errors import StoreUnavailable
-from services.core.redis import Client, translated
+from services.core.redis import Client, quick_retry, translated
+from services.core.redis_urls import sentinel_address
 
 TASK = "advance"
 QUEUE = "hints"
@@ -35,9 +37,11 @@ def celery_app(broker_url: str) -> Celery:
     """A Celery application with the settings that survive what its Redis transport does wrong.
 
     Early acknowledgement, because a hint needs no second delivery; socket timeouts and health checks, because a dead
-    connection would otherwise be waited on for ever; no result backend, because state is ours.
+    connection would otherwise be waited on for ever; no result backend, because state is ours. Raises `BadRequest` for
+    a URL that is none.
     """
-    app = Celery("cohort", broker=broker_url, set_as_current=False)
+    broker, sentinel = _broker(broker_url)
+    app = Celery("cohort", broker=broker, set_as_current=False)
     app.conf.update(
         task_default_queue=QUEUE,
         task_ignore_result=True,
@@ -64,9 +68,20 @@ def celery_app(broker_url: str) -> Celery:
             "max_retries": 1,
             "interval_start": 0,
             "interval_step": 0.1,
+            **sentinel,
         },
     )
     return app
+
+
+def _broker(url: str) -> tuple[str, dict[str, Any]]:
+    """The URL as Celery wants it, and what its transport has to know of Sentinels."""
+    address = sentinel_address(url, "COHORT_BROKER_URL")
+    if address is None:
+        return url, {}
+    patience = {"socket_timeout": 2, "socket_connect_timeout": 2, "retry": quick_retry()}
+    known = {**patience, **address.sentinel_credentials()}
+    return address.broker_url(), {"master_name": address.service, "sentinel_kwargs": known}
 
 
 def queue_length(broker: Client) -> int | None:

@@ -6,6 +6,7 @@ follows from its id alone. What spans runs (a tenant's budget, API keys) has a t
 | key | type | holds |
 | --- | --- | --- |
 | `{c07}:run:<run>` | hash | seq, status, lease (generation, owner, until), ids of the last writes, wake_at, snapshot |
+| … of a run that has left Redis | hash | a stub, see `history` |
 | `{c07}:run:<run>:events` | stream | the event log; the entry id is `<seq>-0`, so there is no second numbering |
 | `{c07}:run:<run>:talk` | list | the conversation: one JSON entry per message of the model's view |
 | `{c07}:run:<run>:seen` | hash | dedupe key of an outside fact → the seq that recorded it |
@@ -16,6 +17,7 @@ follows from its id alone. What spans runs (a tenant's budget, API keys) has a t
 | `{c07}:researches:<tenant>[:<status>]` | zset | the same of researches, which no listing of goals names |
 | `{c07}:attempts` | zset | live attempt, and each further rank of it → submission time in milliseconds |
 | `{c07}:ended` | zset | finished run that is not yet archived → when it ended |
+| `{c07}:archived` | zset | finished run that is archived and still here → when it was archived |
 | `{c07}:attempt:<attempt>` | hash | claim, heartbeat, log size, exit; see `attempts` |
 | `{c07}:attempt:<attempt>:tail` | string | the newest bytes of the log, not yet a segment |
 | `{c07}:attempt:<attempt>:segments` | zset | segment `offset-length-crc` → offset |
@@ -24,8 +26,10 @@ follows from its id alone. What spans runs (a tenant's budget, API keys) has a t
 | `{c07}:sandbox:<run>` | hash | of the run's commands: order, attempt that took it, outcome; see `sandboxes` |
 | `{c07}:sandbox:<run>:queue` | list | calls that no pod has taken |
 | `{c07}:sandbox:<run>:begun` | set | calls that a pod has taken and that have no outcome |
-| `{t:<tenant>}:ledger` | hash | cap, spent, reserved in microdollars |
+| `{t:<tenant>}:ledger` | hash | cap, spent, reserved, and what forgotten runs spent (`forgotten`), in microdollars |
 | `{t:<tenant>}:holds` | hash | reservation id → microdollars |
+| `{t:<tenant>}:forgetting` | hash | run that is being forgotten → microdollars that it spent |
+| `{t:<tenant>}:restoring` | set | runs whose money is counted again while archives are restored |
 | `{t:<tenant>}:gpus` | hash | attempt → GPUs that it holds of the tenant's quota |
 | `{t:<tenant>}:gpus:waiting` | zset | attempt that waits for some → its submission time in seconds |
 | `{keys}:<key id>` | hash | an API key's record; only the secret's hash |
@@ -123,6 +127,9 @@ class Keys:
     def ended(self, tag: str) -> str:
         return f"{tag}:ended"
 
+    def archived(self, tag: str) -> str:
+        return f"{tag}:archived"
+
     def attempts(self, tag: str) -> str:
         return f"{tag}:attempts"
 
@@ -147,6 +154,14 @@ def ledger(tenant: str) -> str:
 
 def holds(tenant: str) -> str:
     return f"{{t:{tenant}}}:holds"
+
+
+def forgetting(tenant: str) -> str:
+    return f"{{t:{tenant}}}:forgetting"
+
+
+def restoring(tenant: str) -> str:
+    return f"{{t:{tenant}}}:restoring"
 
 
 def gpus(tenant: str) -> str:

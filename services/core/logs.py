@@ -6,7 +6,7 @@ byte. The place of every write is its byte offset, so whoever sends something tw
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -16,6 +16,7 @@ from services.core import faults
 from services.core.artifacts import ArtifactNotFound
 from services.core.attempts import AttemptOver
 from services.core.errors import CohortError, Stale
+from services.core.history import History
 from services.core.keys import Keys, run_channel, run_of_attempt, split_rank, step_of_attempt
 from services.core.redis import Client, answered, run_script
 
@@ -68,6 +69,15 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Layout:
+    """Where the bytes of a log lie: its segments, in order, and the tail behind them."""
+
+    size: int
+    segments: tuple[Segment, ...]
+    tail_bytes: int
+
+
+@dataclass(frozen=True)
 class _Window:
     """A part of a log at one moment: its segments, in order, and what of the tail belongs to it."""
 
@@ -80,10 +90,12 @@ class _Window:
 class LogStore:
     """The logs of one install. Safe to share between threads and processes."""
 
-    def __init__(self, client: Client, keys: Keys, objects: NamedObjects) -> None:
+    def __init__(self, client: Client, keys: Keys, objects: NamedObjects, history: History | None = None) -> None:
+        """With a `history`, logs of runs that have left Redis are read too."""
         self._client = client
         self._keys = keys
         self._objects = objects
+        self._history = history
 
     # --- Writing --------------------------------------------------------------------------------------------------
 
@@ -121,7 +133,7 @@ class LogStore:
         if window.tail or any(before.length < PART_BYTES for before in parts[:-1]):
             parts = tuple(self._store_parts(attempt, window.size))
             self._replace(attempt, window, parts)
-        wanted = {_key(attempt, part) for part in parts}
+        wanted = {object_of(attempt, part) for part in parts}
         for key in self._objects.list_named(_prefix(attempt)):
             if key not in wanted:
                 self._objects.delete_named(key)
@@ -134,7 +146,7 @@ class LogStore:
             raise WrongOffset(offset, window.size)
         whole = window.tail + data
         segment = Segment.of(offset - len(window.tail), whole)
-        self._objects.put_named(_key(attempt, segment), whole)
+        self._objects.put_named(object_of(attempt, segment), whole)
         faults.reach("api.segment_written")
         channel = run_channel(run_of_attempt(attempt))
         args = [attempt, offset, len(window.tail), len(data), segment.name, segment.offset, channel]
@@ -146,7 +158,7 @@ class LogStore:
         for offset in range(0, size, PART_BYTES):
             data = self.read(attempt, offset, PART_BYTES)
             part = Segment.of(offset, data)
-            self._objects.put_named(_key(attempt, part), data)
+            self._objects.put_named(object_of(attempt, part), data)
             yield part
 
     def _replace(self, attempt: str, window: _Window, parts: tuple[Segment, ...]) -> None:
@@ -162,6 +174,11 @@ class LogStore:
     def size(self, attempt: str) -> int:
         """How many bytes the log has now; 0 where there is none."""
         return self._window(attempt, 0, 0).size
+
+    def layout(self, attempt: str) -> Layout:
+        """Where the bytes of the log lie at this moment."""
+        window = self._window(attempt, 0, 2**53)
+        return Layout(window.size, window.segments, len(window.tail))
 
     def read(self, attempt: str, offset: int, limit: int) -> bytes:
         """The bytes from `offset` (0 or more) on, `limit` at most; fewer only at the log's end."""
@@ -189,8 +206,10 @@ class LogStore:
 
         The last one may still grow. Beyond `MAX_TURNS` nothing is noted.
         """
-        rows = self._client.lrange(self._order(attempt), start, start + limit - 1)
-        pairs = (row.decode().split(":") for row in rows)
+        rows = [row.decode() for row in self._client.lrange(self._order(attempt), start, start + limit - 1)]
+        if not rows and self._history is not None:
+            rows = list(self._history.attempt(attempt).order[start : start + limit])
+        pairs = (row.split(":") for row in rows)
         return [(int(rank), int(size)) for rank, size in pairs]
 
     def verify(self, attempt: str, sha256: str, size: int) -> bool:
@@ -212,13 +231,15 @@ class LogStore:
         stop = min(segment.length, offset + limit - segment.offset)
         if start >= stop:
             return b""
-        with self._objects.open_named(_key(attempt, segment)) as file:
+        with self._objects.open_named(object_of(attempt, segment)) as file:
             file.seek(start)
             return _exactly(file.read, stop - start)
 
     def _window(self, attempt: str, offset: int, limit: int) -> _Window:
         answer = run_script(self._client, "log_window", self._names(attempt), [attempt, offset, limit])
         size, is_open, names, tail = answer
+        if not size and not is_open and self._history is not None:
+            return _past(self._history.attempt(attempt).segments, offset, limit)
         return _Window(size, bool(is_open), tuple(Segment.parse(name.decode()) for name in names), tail)
 
     def _order(self, attempt: str) -> str:
@@ -231,6 +252,15 @@ class LogStore:
     def _names(self, attempt: str) -> list[str]:
         live = self._keys.attempts(self._keys.tag(run_of_attempt(attempt)))
         return [live, *(self._keys.attempt(attempt, part) for part in ("", "tail", "segments"))]
+
+
+def _past(names: Sequence[str], offset: int, limit: int) -> _Window:
+    """The same of a log that is archived: it has no tail."""
+    segments = [Segment.parse(name) for name in names]
+    end = max((segment.offset + segment.length for segment in segments), default=0)
+    stop = min(end, offset + limit)
+    wanted = [one for one in segments if one.offset < stop and one.offset + one.length > offset]
+    return _Window(end, False, tuple(wanted), b"")
 
 
 def _size(attempt: str, offset: int, verdict: bytes, value: list[int]) -> int:
@@ -246,7 +276,8 @@ def _prefix(attempt: str) -> str:
     return f"logs/{run}/{step}/{number}/"
 
 
-def _key(attempt: str, segment: Segment) -> str:
+def object_of(attempt: str, segment: Segment) -> str:
+    """The named object that holds a segment."""
     return _prefix(attempt) + segment.name
 
 

@@ -1,4 +1,4 @@
-"""The place that drafted events get in a run's log. Pure."""
+"""Drafted events become events of a run's log: their seq, time and turn, and the state after them. Pure."""
 
 from collections.abc import Sequence
 

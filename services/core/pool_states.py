@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from services.core import keys
+from services.core.errors import NewerRecord
 from services.core.pools import Pools
-from services.core.record import Record
+from services.core.record import Record, Versioned
 from services.core.records import Attempt, Stage
 from services.core.redis import Client, answered
 
@@ -53,7 +54,7 @@ class Census(Record):
     gpus: int
 
 
-class Published(Record):
+class Published(Versioned):
     """What the controller saw at `time`, in seconds since the epoch."""
 
     time: float
@@ -76,7 +77,11 @@ class PoolStates:
     def newest(self) -> Published | None:
         """The figures; None before there were any."""
         text = self._client.get(keys.POOL_STATES)
-        return None if text is None else Published.model_validate_json(text)
+        try:
+            return None if text is None else Published.read(text)
+        except NewerRecord:
+            # A newer controller leads. Its figures are new in a moment; those who cannot read them have none.
+            return None
 
 
 class Standing(NamedTuple):

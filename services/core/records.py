@@ -13,7 +13,7 @@ from services.core.limits import Limits as Limits
 from services.core.needs import Needs
 from services.core.notes import Best, StepWarning
 from services.core.open_calls import OpenCall as OpenCall, PendingModelCall as PendingModelCall
-from services.core.record import Record
+from services.core.record import Record, Versioned
 from services.core.research import Parent, Research
 from services.core.resources import Resources, with_resources
 from services.core.rules import Effort, Terms
@@ -201,13 +201,12 @@ class Spend(Record):
         return sum(self.holds.values())
 
 
-class RunState(Record):
+class RunState(Versioned):
     """Where a run stands after event `seq`. `ending`: since when it ends early. `unheard`: not yet told the agent.
 
     `moved` is when its status last changed. `turn_began`: when the turn did that it is in, None between two stretches.
     """
 
-    version: int = 1
     run: str
     tenant: str
     seq: int = 0

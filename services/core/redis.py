@@ -11,8 +11,10 @@ import redis
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.retry import Retry
+from redis.sentinel import MasterNotFoundError
 
-from services.core.errors import StoreUnavailable
+from services.core.errors import BadRequest, StoreUnavailable
+from services.core.redis_urls import SentinelAddress, sentinel_address
 
 # redis-py's own types mix the answers of its sync, async and cluster clients; what goes through here is typed by us.
 Client = Any
@@ -22,13 +24,20 @@ T = TypeVar("T")
 
 
 def connect(
-    url: str, *, cluster: bool = False, client_name: str = "cohort", patience_seconds: float | None = None
+    url: str,
+    *,
+    cluster: bool = False,
+    client_name: str = "cohort",
+    patience_seconds: float | None = None,
+    what: str = "COHORT_REDIS_URL",
 ) -> Client:
-    """A client whose commands give up within seconds instead of hanging on a dead connection.
+    """A client whose commands give up within seconds instead of hanging on a dead connection. Connects to nothing yet.
 
     Commands are retried three times by redis-py. That is safe because every write of ours is a script that answers
-    the same when it is sent twice. With `patience_seconds` they are not, and give up after so long.
+    the same when it is sent twice. With `patience_seconds` they are not, and give up after so long. Raises `BadRequest`
+    for a URL that is none, which it calls `what`.
     """
+    address = sentinel_address(url, what)
     options: dict[str, Any] = {
         "decode_responses": False,
         "socket_timeout": 10,
@@ -43,7 +52,16 @@ def connect(
     elif not cluster:
         options["retry"] = Retry(ExponentialBackoff(cap=1, base=0.05), 3)
     if cluster:
+        if address is not None:
+            raise BadRequest(f"{what}: Sentinels watch over a single primary, not over a Redis Cluster", what)
         return redis.RedisCluster.from_url(url, **options)
+    if address is not None:
+        sentinels: Any = redis.Sentinel
+        taken = sentinel_options(address, options)
+        taken["sentinel_kwargs"]["retry"] = quick_retry()
+        # Each try asks all the Sentinels, and connecting tries as well as the command: once more is enough.
+        taken["retry"] = quick_retry() if patience_seconds is None else options["retry"]
+        return sentinels(address.sentinels, **taken).master_for(address.service)
     return redis.Redis.from_url(url, **options)
 
 
@@ -60,11 +78,24 @@ def server_info(client: Client) -> list[dict[str, Any]]:
         return [found] if "redis_version" in found else list(found.values())
 
 
+def sentinel_options(address: SentinelAddress, options: dict[str, Any]) -> dict[str, Any]:
+    """What a Sentinel client takes: `options` for the servers, and little patience with the Sentinels themselves."""
+    patience = {"socket_timeout": 2, "socket_connect_timeout": 2, **address.sentinel_credentials()}
+    return {**options, "db": address.database, **address.credentials(), "sentinel_kwargs": patience}
+
+
+def quick_retry() -> Retry:
+    """How often one Sentinel is asked again: there are others, and whoever wants an answer asks again anyway."""
+    return Retry(ExponentialBackoff(cap=0.1, base=0.05), 1)
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Raise `StoreUnavailable` for whatever redis-py raises."""
     try:
         yield
+    except MasterNotFoundError as error:
+        raise StoreUnavailable("no Sentinel that answers names a primary") from error
     except RedisError as error:
         raise StoreUnavailable(f"Redis does not answer as it should: {error}") from error
 

@@ -21,9 +21,11 @@ class SharedSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
-    redis_url: str = Field("redis://127.0.0.1:6379/0", description="The Redis that holds all state.")
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0", description="The Redis that holds all state; redis+sentinel:// too."
+    )
     redis_cluster: bool = Field(False, description="The state's Redis is a Redis Cluster.")
-    broker_url: str = Field("redis://127.0.0.1:6379/1", description="A plain Redis for Celery's hints.")
+    broker_url: str = Field("redis://127.0.0.1:6379/1", description="A plain Redis, or Sentinels, for hints.")
     shards: int = Field(16, ge=1, le=99, description="Shard tags. Fixed at install: changing it loses every key.")
     artifact_url: str = Field("file:///var/lib/cohort/artifacts", description="fsspec URL of the artifact store.")
     executor: Literal["local", "kubernetes"] = Field("local", description="Where attempts run.")
@@ -95,6 +97,9 @@ class ControllerSettings(SharedSettings):
     finish_seconds: float = Field(60.0, gt=0, description="How long an exited attempt may take to ship its log.")
     cancel_grace_seconds: float = Field(10.0, ge=0, description="Between SIGTERM and SIGKILL of a program.")
     controller_metrics_port: int = Field(0, ge=0, le=65535, description="Port of /metrics and /healthz; 0 is off.")
+    retention_days: float | None = Field(
+        None, ge=0, description="Archived runs leave Redis after so long; none: never."
+    )
     orphan_seconds: float = Field(60.0, ge=0, description="What runs for a run nobody knows is ended after so long.")
     kubeconfig: Path | None = Field(None, description="The cluster that runs steps; none: the one we are a pod of.")
     kubernetes_namespace: str = Field("cohort-steps", description="The steps' namespace, no other install's.")
@@ -155,6 +160,18 @@ class ClientSettings(BaseSettings):
     model: str = Field("", description="The model of goals that name none.")
 
 
+class AdminSettings(BaseSettings):
+    """Whoever looks after an install: where its state is."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    redis_url: str = Field("", description="The Redis that holds all state; empty: what `cohort up` wrote down.")
+    redis_cluster: bool = Field(False, description="The state's Redis is a Redis Cluster.")
+    shards: int = Field(16, ge=1, le=99, description="Shard tags, as the install began with.")
+    artifact_url: str = Field("", description="fsspec URL of the artifact store; empty: what `cohort up` wrote down.")
+    home: Path = Field(Path("~/.cohort"), description="Where `cohort up` keeps state.")
+
+
 _ALL: tuple[type[BaseSettings], ...] = (
     ApiSettings,
     WorkerSettings,
@@ -162,6 +179,7 @@ _ALL: tuple[type[BaseSettings], ...] = (
     RunnerSettings,
     LaySettings,
     ClientSettings,
+    AdminSettings,
 )
 # Given to the user's program by the executors; a step that runs `cohort` must not trip over them.
 _GIVEN_TO_STEPS = frozenset({"RUN", "STEP", "SEED", "OUTPUT_DIR", "INPUT_DIR", "CHECKPOINT_DIR"})

@@ -17,6 +17,7 @@ from services.core.appended import Appended, Onlooker, tell
 from services.core.errors import Conflict, Fenced, RunNotFound, Stale
 from services.core.faults import reach
 from services.core.fold import QUIET, first_state, fold
+from services.core.history import PRUNED, History
 from services.core.keys import CONTROLLER_CHANNEL, Keys, rank_id, run_channel, step_of_attempt
 from services.core.lifecycle import FINAL, Status
 from services.core.live import live_entry
@@ -91,11 +92,20 @@ class Written:
 class RunStore:
     """The runs of one install. Safe to share between threads. `onlookers` are told what is appended through it."""
 
-    def __init__(self, client: Client, keys: Keys, payloads: Payloads, onlookers: Sequence[Onlooker] = ()) -> None:
+    def __init__(
+        self,
+        client: Client,
+        keys: Keys,
+        payloads: Payloads,
+        onlookers: Sequence[Onlooker] = (),
+        history: History | None = None,
+    ) -> None:
+        """With a `history`, runs that have left Redis are read too. They cannot be written."""
         self.client = client
         self.keys = keys
         self._payloads = payloads
         self._onlookers = tuple(onlookers)
+        self._history = history
 
     # --- Accepting ------------------------------------------------------------------------------------------------
 
@@ -129,11 +139,13 @@ class RunStore:
 
     @answered
     def state(self, run: str) -> RunState:
-        """The run's state now. Raises `RunNotFound`."""
-        snapshot, seq = self.client.hmget(self.keys.run(run), "snapshot", "seq")
+        """The run's state now. Raises `RunNotFound`, `NewerRecord`."""
+        snapshot, seq, pruned = self.client.hmget(self.keys.run(run), "snapshot", "seq", PRUNED)
+        if pruned is not None and self._history is not None:
+            return self._history.state(run)
         if snapshot is None or seq is None:
             raise RunNotFound(f"there is no run {run}")
-        state = RunState.model_validate_json(snapshot)
+        state = RunState.read(snapshot)
         # Events that change nothing but seq are appended without a new snapshot.
         return state if state.seq >= int(seq) else self._caught_up(state)
 
@@ -154,12 +166,15 @@ class RunStore:
     def events(self, run: str, after: int = 0, limit: int = 1000) -> list[ev.Event]:
         """Up to `limit` events with a seq above `after`, in order."""
         rows = self.client.xrange(self.keys.events(run), min=f"{after + 1}-0", count=limit)
+        if not rows and self._history is not None:
+            return self._history.events(run, after, limit)
         return [self._event(run, name, fields) for name, fields in rows]
 
     @answered
     def last_seq(self, run: str) -> int:
         """The seq of the run's last event; 0 when there is no such run."""
-        return int(self.client.hget(self.keys.run(run), "seq") or 0)
+        seq, last_seq = self.client.hmget(self.keys.run(run), "seq", "last_seq")
+        return int(seq or last_seq or 0)
 
     @answered
     def talk(self, run: str, start: int = 0) -> list[Talk]:
@@ -173,10 +188,10 @@ class RunStore:
         tags = self.keys.tags()
         return [_text(run) for tag in tags for run in self.client.zrange(self.keys.ended(tag), 0, limit - 1)]
 
-    @answered
     def archived(self, run: str) -> None:
-        """Strike an ended run off the list of those to archive."""
-        self.client.zrem(self.keys.ended(self.keys.tag(run)), run)
+        """Take an ended run off the list of those to archive, and note it among those that are."""
+        tag = self.keys.tag(run)
+        run_script(self.client, "archived", [self.keys.run(run), self.keys.ended(tag), self.keys.archived(tag)], [run])
 
     def _event(self, run: str, name: bytes, fields: dict[bytes, bytes]) -> ev.Event:
         payload = self._payloads.unpack(_text(fields[b"data"]))

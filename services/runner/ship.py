@@ -23,8 +23,8 @@ from services.core.manifest import Manifest, Parcel, Version
 from services.core.observations import FinishReport, Observations
 from services.core.record import Record
 from services.core.records import FileRef
+from services.core.tokens import PROTOCOL
 
-PROTOCOL = 1
 FIRST_DELAY_SECONDS = 0.25
 LONGEST_DELAY_SECONDS = 15.0
 LONGEST_RETRY_AFTER_SECONDS = 300.0

@@ -14,7 +14,7 @@ import structlog
 
 from services.core import events as ev
 from services.core.artifacts import ArtifactStoreUnavailable
-from services.core.errors import Fenced, RunNotFound, StoreUnavailable
+from services.core.errors import Fenced, NewerRecord, RunNotFound, StoreUnavailable
 from services.core.faults import reach
 from services.core.hints import Hints
 from services.core.lifecycle import Reason, Status, ending
@@ -26,7 +26,7 @@ from services.worker.calls import Calls
 from services.worker.conversation import NUDGE, has_said, has_unread, user_message
 from services.worker.housekeeping import clear_if_over
 from services.worker.leases import LeaseKeeper
-from services.worker.metrics import FENCED, UNAVAILABLE
+from services.worker.metrics import FENCED, NEWER, UNAVAILABLE
 from services.worker.moves import asking, last_events
 from services.worker.research import Researches
 from services.worker.session import Session
@@ -84,6 +84,12 @@ class Engine:
             log.warning("slice_fenced", error=str(error))
             self._clear_if_over(run)
             return FENCED
+        except NewerRecord as error:
+            # Given back, so that it is no strike against the run; a worker that knows the record takes it.
+            log.warning("run_left_to_newer_version", error=str(error))
+            self.store.release(held.lease)
+            held.is_given_back = True
+            return NEWER
         except StoreUnavailable as error:
             log.warning("slice_lost_its_store", error=str(error))
             return UNAVAILABLE

@@ -25,7 +25,7 @@ TURN_OVERHEAD_SECONDS = histogram(
     buckets=MOMENTS,
 )
 
-TAKEN, UNAVAILABLE, FENCED = "taken", "store_unavailable", "fenced"
+TAKEN, UNAVAILABLE, FENCED, NEWER = "taken", "store_unavailable", "fenced", "newer"
 _REFUSED = ("busy", "idle", "final", "missing")
 
 
@@ -35,7 +35,7 @@ class WorkerMetrics:
     def __init__(self, registry: Registry) -> None:
         self.slots = registry.gauge(SLOTS)
         self.leases = registry.gauge(LEASES)
-        self.slices = registry.counter(SLICES, [(one,) for one in (*Status, *_REFUSED, FENCED, UNAVAILABLE)])
+        self.slices = registry.counter(SLICES, [(one,) for one in (*Status, *_REFUSED, FENCED, NEWER, UNAVAILABLE)])
         self.hints = registry.counter(HINTS, [(one,) for one in (TAKEN, *_REFUSED, UNAVAILABLE)])
         self.canary_age = registry.gauge(CANARY_AGE_SECONDS)
         self.renew_seconds = registry.histogram(LEASE_RENEW_SECONDS)

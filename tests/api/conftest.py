@@ -14,9 +14,11 @@ from services.api.hub import Hub
 from services.api.metrics import Metrics
 from services.api.parts import Bounds, Parts
 from services.core.apikeys import ApiKeys, Scope
+from services.core.archive import Archive
 from services.core.artifacts import ArtifactStore
 from services.core.attempts import AttemptStore
 from services.core.catalog import Catalog
+from services.core.history import History
 from services.core.keys import Keys
 from services.core.logs import LogStore
 from services.core.monitoring.counting import Counting, Vocabulary
@@ -75,12 +77,14 @@ def parts_on(redis_url: str, directory: Path) -> Parts:
     """Everything an API is built from, on this Redis and with its artifacts in this directory."""
     client, keys, artifacts = connect(redis_url), Keys(), ArtifactStore(f"file://{directory}")
     registry = Registry("api")
-    store = RunStore(client, keys, Payloads(artifacts), [Counting(registry, client, Vocabulary())])
+    counting = Counting(registry, client, Vocabulary())
+    history = History(client, keys, Archive(artifacts))
+    store = RunStore(client, keys, Payloads(artifacts), [counting], history)
     return Parts(
         store=store,
-        attempts=AttemptStore(client, keys),
+        attempts=AttemptStore(client, keys, history),
         sandboxes=SandboxStore(client, keys, Payloads(artifacts)),
-        logs=LogStore(client, keys, artifacts),
+        logs=LogStore(client, keys, artifacts, history),
         artifacts=artifacts,
         workspace=Workspace(artifacts),
         catalog=Catalog(store),

@@ -50,12 +50,14 @@ def record(api: Api, attempt: str) -> AttemptRecord:
 def test_one_execution_claims_and_another_is_told_so(runner: httpx.Client) -> None:
     claims = [runner.post("/claim", json={"pod_uid": uid, "protocol": 1}) for uid in ("pod-1", "pod-1", "pod-2")]
     assert [claim.status_code for claim in claims] == [200, 200, 409]
-    assert claims[0].json() == {"claimed": True}
+    assert claims[0].json() == {"claimed": True, "protocol": 1}
     assert claims[2].json()["type"] == "urn:cohort:problem:attempt-taken"
 
 
 def test_another_protocol_is_refused(runner: httpx.Client) -> None:
-    assert runner.post("/claim", json={"pod_uid": "pod-1", "protocol": 2}).status_code == 422
+    answer = runner.post("/claim", json={"pod_uid": "pod-1", "protocol": 2})
+    assert (answer.status_code, answer.json()["type"]) == (400, "urn:cohort:problem:wrong-protocol")
+    assert "protocol 2, and this API 1; this API is too old for it" in answer.json()["detail"]
 
 
 def test_log_bytes_are_taken_once_at_their_offset(api: Api, runner: httpx.Client, attempt: str) -> None:

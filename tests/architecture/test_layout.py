@@ -14,7 +14,7 @@ VAGUE = {"utils", "util", "helpers", "common", "manager", "handler", "misc", "ba
 # A module is read in one sitting. These are longer, for a reason.
 LONGER = {
     "services/core/events.py": 400,  # One short class for each kind of event; their list is the contract.
-    "services/core/store.py": 350,  # Every write of a run's log, which is one script.
+    "services/core/store.py": 370,  # Every write of a run's log, which is one script.
     "services/runner/shim.py": 690,  # Runs alone in any image, so it cannot import a second module.
 }
 MODULE_LINES = 300

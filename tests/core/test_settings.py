@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings
 
 from services.core.errors import BadRequest
 from services.core.settings import (
+    AdminSettings,
     ApiSettings,
     ClientSettings,
     ControllerSettings,
@@ -18,7 +19,7 @@ from services.core.settings import (
     load,
 )
 
-EVERY = [ApiSettings, WorkerSettings, ControllerSettings, RunnerSettings, LaySettings, ClientSettings]
+EVERY = [ApiSettings, WorkerSettings, ControllerSettings, RunnerSettings, LaySettings, ClientSettings, AdminSettings]
 
 
 @pytest.fixture(autouse=True)

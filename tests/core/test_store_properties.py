@@ -102,10 +102,10 @@ class History:
             assert answer == Refused(refused)
             return None
         assert isinstance(answer, Lease)
-        model.generation += 1
+        assert answer.generation > model.generation
+        model.generation = answer.generation
         model.is_leased = True
         model.holders.append(Holder(answer, state))
-        assert answer.generation == model.generation
         return model.holders[-1]
 
     def _work(self, act: Act) -> None:

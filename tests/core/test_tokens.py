@@ -1,8 +1,10 @@
 """The runner's credential."""
 
+import hmac
+
 import pytest
 
-from services.core.tokens import BadToken, check, issue
+from services.core.tokens import OLDEST_PROTOCOL, PROTOCOL, BadToken, WrongProtocol, check, check_protocol, issue
 
 SECRET, ATTEMPT, NOW = "a secret", "rk3v9x2m4q8aa-train-1", 1000.0
 TOKEN = issue(SECRET, ATTEMPT, NOW + 60)
@@ -57,3 +59,16 @@ def test_a_changed_character_anywhere_spoils_it(place: int) -> None:
     other = "b" if TOKEN[place] == "a" else "a"
     with pytest.raises(BadToken):
         check(SECRET, ATTEMPT, TOKEN[:place] + other + TOKEN[place + 1 :], now=NOW)
+
+
+@pytest.mark.parametrize("spoken", [0, PROTOCOL + 1, 99])
+def test_a_good_token_of_a_protocol_that_is_not_understood_says_what_is(spoken: int) -> None:
+    head = f"v{spoken}.{ATTEMPT}.{int(NOW + 60)}"
+    token = f"{head}.{hmac.new(SECRET.encode(), head.encode(), 'sha256').hexdigest()}"
+    with pytest.raises(WrongProtocol, match=f"protocol {spoken}, and this API {PROTOCOL}"):
+        check(SECRET, ATTEMPT, token, now=NOW)
+
+
+def test_every_protocol_from_the_oldest_to_ours_is_understood() -> None:
+    for spoken in range(OLDEST_PROTOCOL, PROTOCOL + 1):
+        check_protocol(spoken)

@@ -171,6 +171,13 @@ ELSEWHERE = {
     "runner.command_given": "tests/worker/shells/test_sandbox_deaths.py",
     "runner.before_outcome": "tests/worker/shells/test_sandbox_deaths.py",
     "runner.after_outcome": "tests/worker/shells/test_sandbox_deaths.py",
+    "keeping.archive_completed": "tests/keeping/test_deaths.py",
+    "keeping.forgetting": "tests/keeping/test_deaths.py",
+    "keeping.marked": "tests/keeping/test_deaths.py",
+    "keeping.run_forgotten": "tests/keeping/test_deaths.py",
+    "keeping.run_pruned": "tests/keeping/test_deaths.py",
+    "keeping.run_restored": "tests/keeping/test_restore.py",
+    "keeping.spent_restored": "tests/keeping/test_restore.py",
     "worker.command_queued": "tests/worker/shells/test_sandbox_deaths.py",
     "worker.sandbox_reserved": "tests/worker/shells/test_sandbox_deaths.py",
 }

@@ -53,7 +53,7 @@ def test_every_package_has_its_version_and_hashes(image: str) -> None:
 @pytest.mark.parametrize(
     ("image", "modules"),
     [
-        ("api", ["services.api.__main__"]),
+        ("api", ["services.api.__main__", "services.cli.admin.verify"]),
         ("runner", ["services.runner.__main__"]),
         ("scripted", ["services.scripted.__main__"]),
         ("worker", ["services.worker.__main__", "services.worker.controller.__main__"]),

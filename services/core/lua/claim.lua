@@ -40,9 +40,12 @@ local left = redis.call('HGET', KEYS[1], 'owner') ~= '' and '1' or ''
 if left == '1' and redis.call('HGET', KEYS[1], 'claim_seq') == seq then
   strikes = tonumber(redis.call('HGET', KEYS[1], 'strikes')) + 1
 end
-local generation = redis.call('HINCRBY', KEYS[1], 'generation', 1)
-redis.call('HSET', KEYS[1], 'claim_seq', seq, 'strikes', strikes, 'left', left)
+-- It rises with every claim. That it is a time keeps it from being given twice where a claim was lost with the primary that
+-- took it: who holds the lost one is fenced by the next.
+local before = tonumber(redis.call('HGET', KEYS[1], 'generation'))
+local generation = string.format('%d', math.max(before + 1, now))
+redis.call('HSET', KEYS[1], 'generation', generation, 'claim_seq', seq, 'strikes', strikes, 'left', left)
 redis.call('HSET', KEYS[1], 'owner', ARGV[2], 'lease_until', now + tonumber(ARGV[3]))
 -- If this owner dies, the sweeper finds the run half a second after its lease.
 redis.call('ZADD', KEYS[2], now + tonumber(ARGV[3]) + 500, ARGV[1])
-return {'ok', tostring(generation), tostring(strikes), left}
+return {'ok', generation, tostring(strikes), left}

@@ -6,10 +6,12 @@ import threading
 from functools import partial
 from uuid import uuid4
 
+from services.core.archive import Archive
 from services.core.artifacts import ArtifactStore
 from services.core.attempts import AttemptStore
 from services.core.errors import BadRequest
 from services.core.hints import CeleryHints, celery_app, queue_length
+from services.core.history import History
 from services.core.keys import Keys
 from services.core.ledger import Ledger
 from services.core.logging import configure
@@ -23,6 +25,7 @@ from services.core.redis import connect
 from services.core.settings import ControllerSettings, load
 from services.core.store import RunStore
 from services.core.traced import Traced, traced
+from services.keeping.prune import DAY_SECONDS, Pruner, Retention
 from services.worker.controller.archive import Archivist
 from services.worker.controller.attempts import Reconciler, Terms
 from services.worker.controller.figures import tell_state
@@ -63,7 +66,9 @@ def build(settings: ControllerSettings, traced: Traced) -> Controller:
     keys, artifacts = Keys(settings.shards), ArtifactStore(settings.artifact_url)
     registry, pools = Registry("controller"), Pools.of(settings)
     counting = Counting(registry, client, Vocabulary(pools=[pool.name for pool in pools.pools]))
-    store = RunStore(client, keys, Payloads(artifacts), [counting, *traced.onlookers])
+    archive = Archive(artifacts)
+    history = History(client, keys, archive)
+    store = RunStore(client, keys, Payloads(artifacts), [counting, *traced.onlookers], history)
     logs = LogStore(client, keys, artifacts)
     hints = CeleryHints(celery_app(settings.broker_url), counted_hints(registry))
     executor = executor_of(settings, artifacts, pools, registry)
@@ -86,13 +91,19 @@ def build(settings: ControllerSettings, traced: Traced) -> Controller:
         answer_probes(settings.metrics_host, settings.controller_metrics_port, registry, pulse.trouble)
     archivist, news = Archivist(store, ledger, logs, artifacts, metrics), News()
     executor.watch(news.tell)
-    return Controller(store, leadership, reconciler, archivist, hints, news, settings.sweep_seconds, pulse, metrics)
+    retention = None
+    if settings.retention_days is not None:
+        here = RunStore(client, keys, Payloads(artifacts))
+        retention = Retention(Pruner(here, archive), settings.retention_days * DAY_SECONDS)
+    pace = settings.sweep_seconds
+    return Controller(store, leadership, reconciler, archivist, hints, news, pace, pulse, metrics, retention)
 
 
 def _tell_state(settings: ControllerSettings, registry: Registry, pools: Pools) -> None:
     """With clients of its own: who scrapes would be gone before the others give up."""
     known = partial(connect, client_name="cohort-scrape", patience_seconds=_SCRAPE_SECONDS)
-    client, broker = known(settings.redis_url, cluster=settings.redis_cluster), known(settings.broker_url)
+    client = known(settings.redis_url, cluster=settings.redis_cluster)
+    broker = known(settings.broker_url, what="COHORT_BROKER_URL")
     keys = Keys(settings.shards)
     tell_state(registry, pools, lambda now: survey(client, keys, now), lambda: queue_length(broker))
 

@@ -1,17 +1,16 @@
-"""What must survive the loss of Redis: when a run has ended, its event log goes to the artifact store.
+"""What must survive the loss of Redis: when a run has ended, all there is of it goes to the artifact store.
 
 The logs of its attempts are put together into one object each at the same time.
 """
 
-import gzip
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import structlog
 
+from services.core.archive import Archive
 from services.core.artifacts import ArtifactStore
-from services.core.errors import StoreUnavailable
+from services.core.errors import NewerRecord, StoreUnavailable
 from services.core.faults import reach
 from services.core.keys import rank_id
 from services.core.ledger import Ledger
@@ -19,6 +18,7 @@ from services.core.logging import about
 from services.core.logs import LogStore
 from services.core.records import RunState
 from services.core.store import RunStore
+from services.keeping.recording import taken_down
 from services.worker.controller.metrics import ControllerMetrics
 from services.worker.research import tell_parent
 from services.worker.settling import settle_leftovers
@@ -44,6 +44,8 @@ class Archivist:
                 self.archive(run)
             except StoreUnavailable:
                 raise
+            except NewerRecord as error:
+                log.warning("run_left_to_newer_version", run=run, error=str(error))
             except Exception:
                 # The edge of one run's archive: it stays on the list, and must not keep the others waiting.
                 self.metrics.archive_failures.inc()
@@ -67,16 +69,8 @@ class Archivist:
                 for rank in range(attempt.resources.nodes):
                     self.logs.compact(rank_id(attempt.id, rank))
                     reach("controller.log_compacted")
-        self.artifacts.put_named(f"archive/{run}/events.jsonl.gz", gzip.compress(self._lines(run), mtime=0))
-        self.artifacts.put_named(f"archive/{run}/state.json", state.model_dump_json(indent=1).encode())
+        Archive(self.artifacts).write(state, *taken_down(self.store, state))
         reach("controller.archive_written")
         self.store.archived(run)
         self.metrics.archived.inc()
         log.info("run_archived", events=state.seq)
-
-    def _lines(self, run: str) -> bytes:
-        lines, after = [], 0
-        while batch := self.store.events(run, after):
-            lines += [json.dumps(event.wire(), ensure_ascii=False) for event in batch]
-            after = batch[-1].seq
-        return ("\n".join(lines) + "\n").encode()

@@ -5,7 +5,7 @@ Submitting, adopting, cancelling and closing all begin here, by one leader.
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
@@ -14,11 +14,11 @@ from pydantic import SecretStr
 
 from services.core import events as ev
 from services.core.attempts import AttemptRecord, AttemptStore
-from services.core.errors import RunNotFound, StoreUnavailable
+from services.core.errors import NewerRecord, RunNotFound, StoreUnavailable
 from services.core.faults import reach
 from services.core.gpus import GpuHolds
 from services.core.hints import Hints
-from services.core.keys import run_of_attempt, step_of_attempt
+from services.core.keys import step_of_attempt
 from services.core.ledger import Ledger
 from services.core.lifecycle import Status
 from services.core.logging import about
@@ -36,6 +36,7 @@ from services.worker.controller.errands import Errands
 from services.worker.controller.inquest import Inquest
 from services.worker.controller.metrics import ControllerMetrics
 from services.worker.controller.news import EVERY_ATTEMPT
+from services.worker.controller.pieces import pieces
 from services.worker.controller.progress import progress_of, warned_of
 from services.worker.controller.quota import Quotas
 from services.worker.controller.rescue import Rescue
@@ -48,8 +49,6 @@ log = structlog.get_logger()
 # that saves its state before it leaves would be taken for what they left behind.
 _PATIENT = "trap exit TERM; "
 _TOKEN_SLACK_SECONDS = 24 * 3600.0
-# So many attempts are looked at before news is heard again.
-_PIECE = 16
 # What was decided so long ago is looked at again before it is done.
 _STALE_SECONDS = 1.0
 
@@ -102,7 +101,7 @@ class Reconciler:
     def round(self) -> Iterator[None]:
         """Look at every live attempt once, and at what else there is; in small pieces, one a step."""
         standings: Counter[Standing] = Counter()
-        for some in _pieces(self.attempts.live()):
+        for some in pieces(self.attempts.live()):
             standings.update(self.reconcile(some))
             yield
         live = frozenset(self.attempts.live())
@@ -135,6 +134,8 @@ class Reconciler:
             return [Standing.of(state.tenant, attempt) for attempt in live]
         except RunNotFound:
             log.warning("run_not_known", run=run)
+        except NewerRecord as error:
+            log.warning("run_left_to_newer_version", run=run, error=str(error))
         except StoreUnavailable:
             raise
         except Exception:
@@ -284,17 +285,3 @@ class Reconciler:
         if after.status is Status.RUNNING:
             self.hints.publish(state.run)
         log.info("attempt_warned", run=state.run, attempt=attempt.id, kinds=[one.kind for one in new])
-
-
-def _pieces(attempts: Iterable[str]) -> Iterator[Mapping[str, Collection[str]]]:
-    """The attempts by run, in pieces of whole runs that have a few attempts each."""
-    runs: dict[str, list[str]] = {}
-    for attempt in attempts:
-        runs.setdefault(run_of_attempt(attempt), []).append(attempt)
-    piece: dict[str, list[str]] = {}
-    for run, names in runs.items():
-        piece[run] = names
-        if sum(map(len, piece.values())) >= _PIECE:
-            yield piece
-            piece = {}
-    yield piece

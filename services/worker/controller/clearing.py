@@ -11,7 +11,7 @@ from enum import Enum, auto
 import structlog
 
 from services.core.attempts import AttemptRecord, AttemptStore
-from services.core.errors import RunNotFound
+from services.core.errors import NewerRecord, RunNotFound
 from services.core.faults import reach
 from services.core.keys import run_of_attempt, step_of_attempt
 from services.core.store import RunStore
@@ -72,7 +72,10 @@ class Clearing:
         self._unknown_since = {name: self._unknown_since.get(name, now) for name in unknown}
         self._ended.intersection_update(leftovers)
         for name in leftovers:
-            self._settle(name, None if name not in unknown else now - self._unknown_since[name])
+            try:
+                self._settle(name, None if name not in unknown else now - self._unknown_since[name])
+            except NewerRecord as error:
+                log.warning("attempt_left_to_newer_version", attempt=name, error=str(error))
             yield
 
     def _settle(self, attempt: str, unknown_seconds: float | None) -> None:
@@ -94,11 +97,7 @@ class Clearing:
         return next((one.resources.nodes for one in (step.attempts if step else ()) if one.id == attempt), 1)
 
     def _has_run(self, attempt: str) -> bool:
-        try:
-            self._store.state(run_of_attempt(attempt))
-        except RunNotFound:
-            return False
-        return True
+        return self._store.status(run_of_attempt(attempt)) is not None
 
     def _end(self, attempt: str, kind: str) -> None:
         self._executor.cancel(attempt)

@@ -1,4 +1,5 @@
-"""The controller's loop: lead, and go round: sweep, reconcile, clear away, archive.
+"""The controller's loop: lead, and go round: sweep, reconcile, clear away, archive, let old
+runs leave Redis.
 
 A round looks at everything, for announcements may be lost. It is made of many small pieces, and what was announced
 meanwhile is seen to between two of them: with thousands of attempts a round takes seconds, and news should not.
@@ -18,6 +19,7 @@ from services.core.hints import Hints
 from services.core.keys import CONTROLLER_CHANNEL
 from services.core.redis import translated
 from services.core.store import RunStore
+from services.keeping.prune import Retention
 from services.worker.controller.archive import Archivist
 from services.worker.controller.attempts import Reconciler
 from services.worker.controller.leader import Leadership
@@ -53,6 +55,7 @@ class Controller:
     seconds: float
     pulse: Pulse = field(default_factory=Pulse)
     metrics: ControllerMetrics = field(default_factory=ControllerMetrics)
+    retention: Retention | None = None
 
     def run(self, stopped: threading.Event) -> None:
         """Work until `stopped`. Redis being away is waited out; nothing else may end the loop."""
@@ -92,6 +95,8 @@ class Controller:
         yield from self._sweep()
         yield from self.reconciler.round()
         yield from self.archivist.round()
+        if self.retention is not None:
+            yield from self.retention.round()
 
     def _see_to_news(self) -> None:
         """Some of what came goes first. Who does not lead forgets it: a leader's first round looks at everything."""

@@ -18,6 +18,7 @@ from services.core.tokens import BadToken, check
 from services.worker.executors import Phase, Room
 from tests.worker.controller.cloud import exit_record
 from tests.worker.controller.conftest import Control, go_round
+from tests.worker.test_versions import make_newer
 
 
 def finish(control: Control, attempt: str, exit_code: int = 0, **fields: object) -> None:
@@ -472,3 +473,16 @@ def test_a_pool_that_cannot_be_read_keeps_nobody_waiting(control: Control) -> No
     go_round(control.reconciler)
 
     assert [spec.attempt for spec in control.cloud.submitted] == [attempt]
+
+
+# --- Upgrades ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_of_a_newer_version_keeps_no_other_waiting_and_loses_nothing(control: Control) -> None:
+    newer, other = control.submit(), control.submit()
+    control.cloud.set(newer, Phase.RUNNING)
+    make_newer(control.store, run_of_attempt(newer))
+    go_round(control.reconciler)
+    assert [name for name in control.cloud.list() if name == other]
+    assert control.cloud.inspect(newer).phase is Phase.RUNNING
+    assert control.attempts.is_live(newer)

@@ -1,0 +1,1 @@
+"""The actions of `cohort admin`, one a module."""
