@@ -28,9 +28,9 @@ def runner(api: Api, attempt: str) -> Iterator[httpx.Client]:
         yield client
 
 
-def put_log(runner: httpx.Client, offset: int, data: bytes) -> httpx.Response:
-    crc = f"{google_crc32c.value(data):08x}"
-    return runner.put("/log", params={"offset": offset}, content=data, headers={"X-Crc32c": crc})
+def put_log(runner: httpx.Client, offset: int, data: bytes, age: str | None = None) -> httpx.Response:
+    headers = {"X-Crc32c": f"{google_crc32c.value(data):08x}"} | ({} if age is None else {"X-Log-Age": age})
+    return runner.put("/log", params={"offset": offset}, content=data, headers=headers)
 
 
 def put_output(runner: httpx.Client, path: str, data: bytes) -> httpx.Response:
@@ -101,6 +101,51 @@ def test_bytes_and_rewinds_are_counted(api: Api, runner: httpx.Client) -> None:
         put_log(runner, offset, b"abc")
     assert counted("cohort_log_ingest_bytes_total") - before[0] == 6
     assert counted("cohort_log_rewinds_total") - before[1] == 1
+
+
+@pytest.mark.parametrize("age", ["1.500", "0"])
+def test_a_runner_that_says_how_old_its_bytes_are_has_its_lag_measured(
+    api: Api, runner: httpx.Client, age: str
+) -> None:
+    def lag(part: str) -> float:
+        return api.parts.metrics.registry.value(f"cohort_log_lag_seconds_{part}") or 0.0
+
+    before = lag("count"), lag("sum")
+    assert put_log(runner, 0, b"abc", age).status_code == 204
+    # What is there already is not stored now.
+    assert put_log(runner, 0, b"abc", age).status_code == 409
+    assert lag("count") - before[0] == 1
+    assert float(age) <= lag("sum") - before[1] < float(age) + 30
+
+
+@pytest.mark.parametrize("age", [None, "", "soon", "-1", "nan", "inf"])
+def test_a_runner_that_says_nothing_of_it_is_served_all_the_same(
+    api: Api, runner: httpx.Client, age: str | None
+) -> None:
+    before = api.parts.metrics.registry.value("cohort_log_lag_seconds_count")
+    assert put_log(runner, 0, b"abc", age).status_code == 204
+    assert api.parts.metrics.registry.value("cohort_log_lag_seconds_count") == before
+
+
+def test_what_runners_tell_is_counted_by_what_it_is(api: Api, runner: httpx.Client) -> None:
+    def counted() -> dict[str, float]:
+        kinds = ("metrics", "progress", "samples", "warnings")
+        return {
+            kind: api.parts.metrics.registry.value("cohort_observations_total", {"kind": kind}) or 0 for kind in kinds
+        }
+
+    before = counted()
+    loss = {"name": "loss", "value": 1, "time": 5}
+    told = {"metrics": [loss, loss], "progress": {"fraction": 0.5}}
+    assert runner.post("/observations", json=told).status_code == 204
+    assert runner.post("/observations", json={"metrics": [{**loss, "value": "x"}]}).status_code == 422
+    after = counted()
+    assert {kind: after[kind] - before[kind] for kind in after} == {
+        "metrics": 2,
+        "progress": 1,
+        "samples": 0,
+        "warnings": 0,
+    }
 
 
 def test_observations_are_taken_once(api: Api, runner: httpx.Client, attempt: str) -> None:

@@ -32,6 +32,7 @@ class Kept:
     pod_uid: str = ""
     log: bytearray = field(default_factory=bytearray)
     offsets: list[int] = field(default_factory=list)
+    ages: list[float] = field(default_factory=list)
     observations: list[dict[str, Any]] = field(default_factory=list)
     outputs: dict[str, bytes] = field(default_factory=dict)
     files: list[dict[str, Any]] = field(default_factory=list)
@@ -134,6 +135,8 @@ class Ingest:
     async def _serve(self, kind: str, answer: Answer, request: Request) -> Response:
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
             return JSONResponse({"title": "wrong token"}, 401)
+        if kind == "log":
+            self._kept(request).ages.append(float(request.headers["X-Log-Age"]))
         if self.instead[kind]:
             return self.instead[kind].popleft()
         if self._kept(request).fenced:

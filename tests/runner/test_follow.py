@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.core.observations import Gap
-from services.runner.follow import Digest, LogFile, is_due, with_missing_tail
+from services.runner.follow import Ages, Digest, LogFile, is_due, with_missing_tail
 from services.runner.spool import ExitReason, ExitRecord, Spool
 
 
@@ -76,3 +76,30 @@ def test_links_and_pipes_among_the_reports_are_none(tmp_path: Path, put: Callabl
     token.write_text('{"exit_code": 0}')
     put(tmp_path / "exit.json", token)
     assert Spool(tmp_path).exit() is None
+
+
+def test_the_age_of_a_byte_is_counted_from_the_last_look_that_did_not_see_it() -> None:
+    ages = Ages(now=0.0)
+    assert ages.of(0, 5.0) == 0
+    ages.look(0, 10.0)
+    ages.look(100, 12.0)
+    assert (ages.of(0, 12.0), ages.of(99, 13.0), ages.of(100, 13.0)) == (2.0, 3.0, 0.0)
+
+
+def test_what_was_written_during_a_long_send_is_as_old_as_that() -> None:
+    ages = Ages(now=0.0)
+    ages.look(100, 1.0)
+    assert ages.of(0, 1.0) == 1.0
+    # The send takes until now, and the program has gone on meanwhile.
+    ages.look(300, 31.0)
+    assert ages.of(100, 31.0) == 30.0
+    ages.look(400, 31.1)
+    assert ages.of(250, 31.1) == pytest.approx(30.1)
+    assert ages.of(300, 31.1) == pytest.approx(0.1)
+
+
+def test_a_log_that_stands_still_grows_old() -> None:
+    ages = Ages(now=0.0)
+    for second in range(1, 100):
+        ages.look(7, float(second))
+    assert ages.of(3, 99.0) == 99.0

@@ -172,6 +172,15 @@ def test_bytes_damaged_on_the_way_are_sent_again(rig: Rig, ingest: Ingest) -> No
     assert rig.kept.log == b"hello\n"
 
 
+def test_bytes_that_wait_for_the_api_are_told_to_be_older_each_time(rig: Rig, ingest: Ingest) -> None:
+    ingest.instead["log"] += [JSONResponse({}, 503, headers={"Retry-After": "1"})] * 2
+    rig.shim("echo", "hello", claimed=None)
+    assert rig.tend().result(60) is Settlement.FINISHED
+    first, second, third = rig.kept.ages
+    assert first >= 0
+    assert first + 1 <= second and second + 1 <= third < 60
+
+
 def test_a_fenced_sidecar_has_the_program_cancelled_and_kills_nothing_itself(rig: Rig) -> None:
     shim = rig.shim("sh", "-c", "echo one; exec sleep 600", claimed=None)
     tended = rig.tend()

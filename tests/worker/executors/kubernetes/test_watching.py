@@ -79,10 +79,12 @@ def watch(
     watches: list[Any],
     keeps_gone: bool = False,
     told: Callable[[str], None] = lambda _: None,
+    listed: Callable[[str], None] = lambda _: None,
 ) -> Watched:
     answers: Any = Answers(lists, watches)
     watched = Watched(answers, JOBS, "", lambda one: one, lambda one: str(one["metadata"]["name"]), keeps_gone)
     watched.tell(told)
+    watched.count(listed)
     watched.answers = answers  # type: ignore[attr-defined]
     watched.start()
     running.append(watched)
@@ -153,3 +155,19 @@ def test_a_cluster_that_shows_us_nothing_any_more_is_quoted_until_it_does(runnin
     wait_until(lambda: "jobs.batch is forbidden" in watched.refusal)
     wait_until(lambda: watched.blind_seconds == 0)
     assert watched.refusal == ""
+
+
+def test_every_list_is_told_with_its_reason(running: list[Watched]) -> None:
+    reasons: list[str] = []
+    away, forbidden = ClusterUnreachable("away"), Refused("read jobs", 403, {"message": "no"})
+    lists = [[body("a", 1)], [body("a", 1)], away, forbidden, [body("a", 1)]]
+    watch(running, lists, [[Refused("watch", 410, {})], [ValueError("rubbish")], []], listed=reasons.append)
+    wait_until(lambda: reasons == ["start", "expired", "refused"])
+
+
+def test_a_cluster_that_has_nothing_to_say_grows_old_until_it_speaks(running: list[Watched]) -> None:
+    watched = watch(running, [[body("a", 1)]], [])
+    assert wait_until(lambda: watched.age_seconds > 0.05)
+    busy = watch(running, [[body("a", 1)]], [[("BOOKMARK", body("", number)) for number in range(3)]] * 2000)
+    ages = {busy.age_seconds for _ in range(50)}
+    assert min(ages) < watched.age_seconds
