@@ -119,8 +119,9 @@ def _workers() -> list[Panel]:
             PER_SECOND,
             Query(rate("cohort_hints_published_total", "result"), "sent, {{result}}"),
             Query(rate("cohort_worker_hints_total", "result"), "taken, {{result}}"),
-            Query(rate("cohort_swept_runs_total"), "named again by the sweeper"),
-            says="`busy` and `idle` are harmless repetitions. Many runs that the sweeper has to name: hints are lost.",
+            Query(rate("cohort_swept_runs_total"), "of those sent, by the sweeper"),
+            says="What is sent is taken, together: `busy` and `idle` are harmless repetitions. More sent than taken: "
+            "hints are lost, or wait because no slot is free.",
         ),
         lines(
             "Leases lost and writes fenced",
