@@ -312,6 +312,8 @@ def test_the_schema_knows_pools_tolerations_and_secrets() -> None:
 
 # Follow from other values of the chart, or are for one machine alone.
 _NOT_TO_SET = {"kubeconfig", "state_dir", "local_price_per_hour", "model_api_key", "first_tenant", "first_key"}
+# The kubelet asks from elsewhere.
+_NOT_TO_SET |= {"metrics_host"}
 
 
 def test_a_setting_can_be_given_where_it_belongs_and_only_once() -> None:
