@@ -312,7 +312,9 @@ def test_the_schema_knows_pools_tolerations_and_secrets() -> None:
 
 # Follow from other values of the chart, or are for one machine alone.
 _NOT_TO_SET = {"kubeconfig", "state_dir", "local_price_per_hour", "model_api_key", "first_tenant", "first_key"}
-_NOT_TO_SET |= {"traces_url", "traces_headers", "traces_ratio", "metrics_host"}
+_NOT_TO_SET |= {"traces_url", "traces_headers", "traces_ratio"}
+# The kubelet asks from elsewhere.
+_NOT_TO_SET |= {"metrics_host"}
 
 
 def test_a_setting_can_be_given_where_it_belongs_and_only_once() -> None:

@@ -12,7 +12,9 @@ BLIND_SECONDS = gauge(
     "cohort_kubernetes_blind_seconds", "For how long the Jobs and pods have not been seen; 0 while they are."
 )
 WATCH_AGE_SECONDS = gauge(
-    "cohort_kubernetes_watch_age_seconds", "Since when the cluster has said nothing of a kind of object.", "kind"
+    "cohort_kubernetes_watch_age_seconds",
+    "Since when the cluster has said nothing of a kind of object; NaN where we may not see them.",
+    "kind",
 )
 RELISTS = counter("cohort_kubernetes_relists_total", "Lists taken, and why.", "reason")
 

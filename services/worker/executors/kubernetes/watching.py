@@ -4,6 +4,7 @@ A watch may miss things or go silent, so the list is the truth and the watch onl
 change is told nothing but where: readers look at what is there now, whenever they look.
 """
 
+import math
 import random
 import threading
 import time
@@ -101,7 +102,10 @@ class Watched:
 
     @property
     def age_seconds(self) -> float:
-        """Since when the cluster has said nothing of these objects, not even that nothing is new."""
+        """Since when the cluster has said nothing of these objects, not even that nothing is new. NaN where it has
+        refused to show them from the first: some may be kept from us."""
+        if self.refusal and not self._synced.is_set():
+            return math.nan
         return time.monotonic() - self._heard
 
     @property

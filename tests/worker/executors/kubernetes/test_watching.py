@@ -1,5 +1,6 @@
 """What is kept of a namespace: the list is the truth, the watch only makes it early."""
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -171,3 +172,12 @@ def test_a_cluster_that_has_nothing_to_say_grows_old_until_it_speaks(running: li
     busy = watch(running, [[body("a", 1)]], [[("BOOKMARK", body("", number)) for number in range(3)]] * 2000)
     ages = {busy.age_seconds for _ in range(50)}
     assert min(ages) < watched.age_seconds
+
+
+def test_what_the_cluster_never_shows_us_has_no_age(running: list[Watched]) -> None:
+    answers: Any = Answers([Refused("read nodes", 403, {"message": "no"})], [])
+    watched = Watched(answers, JOBS, "", dict, str)
+    running.append(watched)
+    watched.start()
+    wait_until(lambda: watched.refusal)
+    assert math.isnan(watched.age_seconds)
