@@ -50,6 +50,7 @@ from services.worker.shells.sandbox import SandboxShell, SandboxTerms
 from services.worker.tools import TOOLS
 from services.worker.tools.tool import Desk
 from services.worker.turn import ModelTurn
+from services.worker.web.outside import outside_of
 
 log = structlog.get_logger()
 
@@ -73,6 +74,7 @@ def build_engine(settings: WorkerSettings, keeper: LeaseKeeper, store: RunStore,
         shell=shell,
         pools=pools,
         researches=researches,
+        outside=outside_of(settings),
         cost_line_dollars=settings.cost_line_dollars,
     )
     redactor = Redactor([settings.model_api_key.get_secret_value()])

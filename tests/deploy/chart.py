@@ -66,6 +66,7 @@ ON: Manifest = {
     "ingress": {"enabled": True, "className": "nginx", "host": "cohort.example.com", "tlsSecret": "tls"},
     "networkPolicy": {"clients": _INGRESS, "monitoring": _PROMETHEUS, "steps": _HTTPS},
     "monitoring": {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}},
+    "tools": {"hosts": ["*.huggingface.co"], "tenants": {"research": {"tokens": {"hub": "HF_RESEARCH"}}}},
     "tracing": {"url": "http://collector.monitoring.svc:4318/v1/traces", "ratio": 0.5, "existingSecret": "collector"},
 }
 OFF: Manifest = {

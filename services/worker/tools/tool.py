@@ -24,6 +24,7 @@ from services.core.records import FileRef, RunState, Wait
 from services.core.workspace import Change, Workspace
 from services.worker.research import Researches
 from services.worker.shells import Shell
+from services.worker.web.outside import Outside
 
 
 class ToolError(CohortError):
@@ -91,6 +92,7 @@ class Desk:
     shell: Shell
     pools: Pools
     researches: Researches
+    outside: Outside = field(default_factory=Outside)
     cost_line_dollars: float = 5.0
 
 

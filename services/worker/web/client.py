@@ -36,10 +36,10 @@ JSON = "application/json"
 
 @dataclass(frozen=True)
 class Access:
-    """What the tools of one tenant may reach, and with what: values of the header `Authorization`, by host and port."""
+    """What the tools of one tenant may reach, and with what: a header's name and value by host and port."""
 
     hosts: Hosts = field(default_factory=Hosts)
-    tokens: Mapping[Place, SecretStr] = field(default_factory=dict, repr=False)
+    tokens: Mapping[Place, tuple[str, SecretStr]] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Web:
         """The answer, from the disk where it is fresh enough. Raises a `WebError` that says what to do."""
         if wanted.method != "GET" or self._cache is None:
             return self._fetched(wanted, access)[0]
-        credential = sha256(self._authorization(wanted.url, access).encode()).hexdigest()
+        credential = sha256(repr(self._credential(wanted.url, access)).encode()).hexdigest()
         key = key_of(wanted.url, wanted.accept, credential)
         kept, now = self._cache.get(key), self._clock()
         if kept is not None and now - kept.checked < wanted.fresh_seconds:
@@ -187,18 +187,17 @@ class Web:
         if place_of(url) not in self._trusted and not access.hosts.allows(parts.hostname):
             raise NotAllowed(f"{parts.hostname} is none of the hosts that this tenant's tools may reach")
 
-    def _authorization(self, url: str, access: Access) -> str:
-        """The header for this address, '' for none: never over a connection that others can read, but to places that an
-        operator has set."""
+    def _credential(self, url: str, access: Access) -> dict[str, str]:
+        """The header for this address, if there is one: never over a connection that others can read, but to places
+        that an operator has set."""
         place = place_of(url)
-        token = access.tokens.get(place)
-        is_safe = urlsplit(url).scheme == "https" or place in self._trusted
-        return token.get_secret_value() if token is not None and is_safe else ""
+        if place not in access.tokens or not (urlsplit(url).scheme == "https" or place in self._trusted):
+            return {}
+        name, token = access.tokens[place]
+        return {name: token.get_secret_value()}
 
     def _once(self, wanted: Wanted, url: str, access: Access, ends: float) -> tuple[httpx.Response, bytes]:
-        headers = {"Accept": wanted.accept, **wanted.headers}
-        if authorization := self._authorization(url, access):
-            headers["Authorization"] = authorization
+        headers = {"Accept": wanted.accept, **wanted.headers, **self._credential(url, access)}
         try:
             with self._http.stream(wanted.method, url, headers=headers, json=wanted.body) as response:
                 return response, _read(response, wanted.max_bytes, ends, url)

@@ -117,7 +117,7 @@ def test_a_host_that_the_tenant_may_not_reach_is_refused_before_its_name_is_look
 def test_a_token_goes_to_its_own_host_and_not_along_with_a_redirect(serve: Serve, web: MakeWeb) -> None:
     other = serve(lambda _: Told(body=b'"there"'))
     hub = serve(lambda _: Told(307, headers={"Location": f"{other.url}/blob"}))
-    access = Access(tokens={hub.place: SecretStr("Bearer hf_secret")})
+    access = Access(tokens={hub.place: ("Authorization", SecretStr("Bearer hf_secret"))})
     assert web(hub.place, other.place).ask(Wanted(hub.url), access).json() == "there"
     assert hub.asked[0].headers["authorization"] == "Bearer hf_secret"
     assert "authorization" not in other.asked[0].headers
@@ -264,7 +264,7 @@ def test_where_a_server_is_away_what_was_kept_is_said_to_be_stale(serve: Serve, 
 def test_what_one_token_opened_is_not_shown_without_it(serve: Serve, cache: DiskCache, web: MakeWeb) -> None:
     server = serve(lambda asked: Told(200 if "authorization" in asked.headers else 401, b'"private"'))
     one, wanted = web(server.place, cache=cache), Wanted(server.url, fresh_seconds=1e9)
-    mine = Access(tokens={server.place: SecretStr("Bearer mine")})
+    mine = Access(tokens={server.place: ("Authorization", SecretStr("Bearer mine"))})
     assert one.ask(wanted, mine).json() == "private"
     with pytest.raises(Gated):
         one.ask(wanted, ANYBODY)
