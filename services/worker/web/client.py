@@ -230,6 +230,8 @@ def _check_status(response: httpx.Response, url: str, body: bytes) -> None:
     if response.is_success or status == httpx.codes.NOT_MODIFIED:
         return
     said = f"{_shown(url)} answered {status}{_told(response, body)}"
+    if status == httpx.codes.FORBIDDEN and response.headers.get("x-ratelimit-remaining") == "0":
+        status = httpx.codes.TOO_MANY_REQUESTS
     match status:
         case 401 | 403:
             raise Gated(f"{said}: it needs a token with the right to it, or somebody's consent on its page")
@@ -260,8 +262,11 @@ def _told(response: httpx.Response, body: bytes) -> str:
 
 
 def _again_in(response: httpx.Response) -> float | None:
-    """The header `Retry-After`, in seconds or as a date (RFC 9110, 10.2.3)."""
+    """The header `Retry-After`, in seconds or as a date (RFC 9110, 10.2.3); or GitHub's, a time of the epoch."""
+    reset = response.headers.get("x-ratelimit-reset", "")
     text = response.headers.get("retry-after", "").strip()
+    if not text and reset.isdigit():
+        return max(0.0, float(reset) - time.time())
     if text.isdigit():
         return float(text)
     try:
