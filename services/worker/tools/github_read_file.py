@@ -59,4 +59,5 @@ TOOL = Tool(
     replay=Replay.PURE,
     effects=frozenset({Effect.READS}),
     is_parallel=True,
+    is_of_a_run=False,
 )

@@ -134,8 +134,8 @@ class Tool(Generic[P]):
     """A tool. `recover` asks the world what became of an unsafe call that was begun; None: nobody knows.
 
     `is_parallel`: calls beside each other in one reply may run at once. `waits`: it changes no files and may park, so
-    such neighbours wait at once. What only reads, a research may use. `source` is where it comes from: Cohort itself, a
-    plugin, a server.
+    such neighbours wait at once. What only reads, a research may use. `is_of_a_run`: it works on its run's files, steps
+    or record, so nobody can call it without one. `source` is where it comes from: Cohort itself, a plugin, a server.
 
     `intent` are the events that must be on record before it runs, made of the newest state; () where they are.
     """
@@ -148,6 +148,7 @@ class Tool(Generic[P]):
     effects: frozenset[Effect]
     is_parallel: bool = False
     waits: bool = False
+    is_of_a_run: bool = True
     source: str = "cohort"
     intent: Intent[P] | None = None
     recover: Callable[[Call, P], Result | None] | None = None
