@@ -38,6 +38,7 @@ def parser() -> ArgumentParser:
         _logs,
         _diagnose,
         _metrics,
+        _tools,
         _message,
         _cancel,
         _artifacts,
@@ -191,6 +192,19 @@ def _metrics(commands: _Commands) -> None:
     command = commands.add_parser("metrics", help="list the series in what a program wrote (needs no server)")
     command.add_argument("--log", metavar="FILE", required=True, help="what the program wrote; - reads it from stdin")
     _json(command)
+
+
+def _tools(commands: _Commands) -> None:
+    command = commands.add_parser("tools", help="list the agent's tools, or use one (needs no server)")
+    actions = command.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Exact)
+    listing = actions.add_parser("list", help="each tool with where it comes from and what it may do")
+    _json(listing)
+    using = actions.add_parser("run", help="use a tool as the agent would; those that work on a run are none of these")
+    using.add_argument("name", metavar="NAME")
+    using.add_argument(
+        "arguments", metavar="JSON", nargs="?", default="{}", help="its arguments; - reads them from stdin"
+    )
+    _json(using)
 
 
 def _message(commands: _Commands) -> None:

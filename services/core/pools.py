@@ -5,16 +5,15 @@ published by the controller (`pool_states`).
 """
 
 import re
-from collections.abc import Hashable, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from services.core.errors import BadRequest
 from services.core.images import ImagePolicy
+from services.core.operators_file import Entry, load, read
 from services.core.quantities import Bytes, Cores
 from services.core.records import MICRODOLLARS, Attempt
 from services.core.resources import Resources
@@ -25,16 +24,9 @@ LOCAL = "local"
 POOL_NAME = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"
 _LABEL_VALUE = r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$"
 _QUALIFIED = r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
-_MOST_BYTES = 2**20
 
 
-class _Entry(BaseModel):
-    """A part of the file. What it does not know is an error: a typo must not silently mean the default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-class Toleration(_Entry):
+class Toleration(Entry):
     """A taint that the pool's pods put up with; the fields are those of Kubernetes."""
 
     key: str = ""
@@ -56,7 +48,7 @@ class Toleration(_Entry):
         return self
 
 
-class Pool(_Entry):
+class Pool(Entry):
     """A group of like nodes. Amounts are of one GPU, one node, or the largest pod, as each says."""
 
     name: str = Field(pattern=POOL_NAME, description="A DNS label of at most 32 characters.")
@@ -98,7 +90,7 @@ class Pool(_Entry):
         return self
 
 
-class GpuQuota(_Entry):
+class GpuQuota(Entry):
     """How many GPUs a tenant may hold at one moment, over all its runs."""
 
     gpus: int | None = Field(None, ge=0, description="For every tenant that is not named; not said: no bound.")
@@ -117,7 +109,7 @@ class GpuQuota(_Entry):
         return self.tenants.get(tenant, self.gpus)
 
 
-class Pools(_Entry):
+class Pools(Entry):
     """All pools of an install, and what holds over all of them. `runs_images`: steps run in images here."""
 
     pools: tuple[Pool, ...] = Field(min_length=1, max_length=200)
@@ -138,30 +130,14 @@ class Pools(_Entry):
     @classmethod
     def load(cls, path: Path) -> "Pools":
         """The pools in a file. Raises `BadRequest` that names the file, the field and what is wrong with it."""
-        try:
-            with path.open("rb") as file:
-                text = file.read(_MOST_BYTES + 1)
-            if len(text) > _MOST_BYTES:
-                raise BadRequest(f"{path}: a pools file has at most {_MOST_BYTES} bytes", field="pools_file")
-            return cls.read(yaml.load(text, _Loader))  # noqa: S506, a safe loader
-        except OSError as error:
-            raise BadRequest(f"{path}: {error.strerror}", field="pools_file") from error
-        except yaml.YAMLError as error:
-            raise BadRequest(f"{path}: this is no YAML: {' '.join(str(error).split())}", field="pools_file") from error
-        except BadRequest as error:
-            raise BadRequest(f"{path}: {error}", error.field) from error
+        return load(path, cls.read, "pools_file")
 
     @classmethod
     def read(cls, value: object) -> "Pools":
         """The pools in a parsed file. Raises `BadRequest`."""
         if not isinstance(value, dict) or "runs_images" in value:
             raise BadRequest("a pools file is a mapping with the key pools", field="pools")
-        try:
-            return cls.model_validate(value)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            field = ".".join(map(str, first["loc"])) or "pools"
-            raise BadRequest(f"{field}: {_complaint(first)}", field) from error
+        return read(value, cls, _KINDS)
 
     @classmethod
     def local(cls, price_per_hour: float = 0.0) -> "Pools":
@@ -197,26 +173,6 @@ def microdollars(price_per_hour: float, resources: Resources, seconds: float) ->
 
 
 _KINDS: tuple[type[BaseModel], ...] = (Pool, Toleration, GpuQuota, ImagePolicy, StepSecret, Pools)
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe, and a key that is given twice is an error instead of the last one winning."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.YAMLError(f"the key {key} is given twice on line {node.start_mark.line + 1} and after")
-        return super().construct_mapping(node, deep)
-
-
-def _complaint(error: Any) -> str:
-    """One of pydantic's errors in words; a key that is nearly one of ours is told which."""
-    if error["type"] != "extra_forbidden":
-        return str(error["msg"]).removeprefix("Value error, ")
-    known = [name for kind in _KINDS for name in kind.model_fields]
-    near = get_close_matches(str(error["loc"][-1]), known, 1)
-    return f"no such key{f'; do you mean {near[0]}?' if near else ''}"
 
 
 def _fits(pattern: str, text: str) -> bool:

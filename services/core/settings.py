@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.core.errors import BadRequest
@@ -73,6 +73,18 @@ class WorkerSettings(SharedSettings):
     research_minutes: float = Field(30.0, gt=0, description="Most minutes of one research.")
     research_tokens: int = Field(500_000, ge=1, description="Most tokens of one research, out of its run's.")
     research_dollars: float | None = Field(None, gt=0, description="Most dollars; none: half of what its run has left.")
+    tools_file: Path | None = Field(None, description="YAML file of what tools may reach outside; none: the internet.")
+    tools_cache_bytes: int = Field(2**30, ge=0, description="Most disk for what tools have fetched.")
+    hub_url: str = Field(
+        "https://huggingface.co",
+        validation_alias=AliasChoices(f"{PREFIX}HUB_URL", "HF_ENDPOINT"),
+        description="The Hub; HF_ENDPOINT says it too.",
+    )
+    datasets_server_url: str = Field("https://datasets-server.huggingface.co", description="Its data set viewer.")
+    arxiv_url: str = Field("https://arxiv.org", description="arXiv.")
+    semantic_scholar_url: str = Field("https://api.semanticscholar.org", description="Semantic Scholar's API.")
+    github_url: str = Field("https://api.github.com", description="GitHub's API.")
+    search_url: str = Field("https://html.duckduckgo.com/html", description="Where the web is searched.")
     model_base_url: str = Field("", description="Base URL of an OpenAI-compatible server; empty: the provider's own.")
     model_api_key: SecretStr = Field(SecretStr(""), description="Key for it; empty: the provider's own variable.")
     model_first_byte_seconds: float = Field(60.0, gt=0, description="Longest wait for the reply to begin.")
@@ -185,6 +197,12 @@ _ALL: tuple[type[BaseSettings], ...] = (
 _GIVEN_TO_STEPS = frozenset({"RUN", "STEP", "SEED", "OUTPUT_DIR", "INPUT_DIR", "CHECKPOINT_DIR"})
 
 S = TypeVar("S", bound=BaseSettings)
+
+
+def variable(name: str) -> SecretStr | None:
+    """The value of a variable that an operator's file names, where it is set."""
+    value = os.environ.get(name)
+    return SecretStr(value) if value else None
 
 
 def load(kind: type[S]) -> S:

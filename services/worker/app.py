@@ -20,7 +20,7 @@ from celery.signals import worker_ready, worker_shutting_down
 from services.core.appended import Onlooker
 from services.core.artifacts import ArtifactStore
 from services.core.attempts import AttemptStore
-from services.core.hints import QUEUE, TASK, CeleryHints, celery_app
+from services.core.hints import QUEUE, TASK, CeleryHints, Hints, celery_app
 from services.core.keys import Keys
 from services.core.ledger import Ledger
 from services.core.logs import LogStore
@@ -54,6 +54,7 @@ from services.worker.shells.sandbox import SandboxShell, SandboxTerms
 from services.worker.tools import TOOLS, report
 from services.worker.tools.tool import Desk
 from services.worker.turn import ModelTurn
+from services.worker.web.outside import outside_of
 
 log = structlog.get_logger()
 
@@ -61,31 +62,38 @@ _HOUSEKEEPING_SECONDS = 60.0
 _SWITCH_SECONDS = 0.0005
 
 
-def build_engine(
-    settings: WorkerSettings, keeper: LeaseKeeper, store: RunStore, model: Model, app: Celery, registry: Registry
-) -> Engine:
-    """Put an engine together from a process's settings."""
+def build_desk(settings: WorkerSettings, store: RunStore, hints: Hints) -> Desk:
+    """What tools work with, from a process's settings. Connects to nothing yet."""
     artifacts = ArtifactStore(settings.artifact_url)
     workspace, ledger = Workspace(artifacts), Ledger(store.client)
     pools = Pools.of(settings)
-    shell, hints = _shell(settings, store, workspace, ledger, pools), CeleryHints(app, counted_hints(registry))
-    researches = Researches(store, hints, research_terms(settings))
-    desk = Desk(
+    return Desk(
         workspace=workspace,
         artifacts=artifacts,
         attempts=AttemptStore(store.client, store.keys),
         logs=LogStore(store.client, store.keys, artifacts),
         ledger=ledger,
-        shell=shell,
+        shell=_shell(settings, store, workspace, ledger, pools),
         pools=pools,
-        researches=researches,
+        researches=Researches(store, hints, research_terms(settings)),
+        outside=outside_of(settings),
         cost_line_dollars=settings.cost_line_dollars,
     )
-    redactor = Redactor([settings.model_api_key.get_secret_value()])
+
+
+def build_engine(
+    settings: WorkerSettings, keeper: LeaseKeeper, store: RunStore, model: Model, app: Celery, registry: Registry
+) -> Engine:
+    """Put an engine together from a process's settings."""
+    hints = CeleryHints(app, counted_hints(registry))
+    desk = build_desk(settings, store, hints)
+    secrets = [settings.model_api_key, *desk.outside.secrets.values()]
+    redactor = Redactor([secret.get_secret_value() for secret in secrets])
     patience = (settings.model_max_tokens, settings.model_retry_seconds)
-    turn = ModelTurn(model, TOOLS, ledger, workspace, redactor, *patience, pools, keeper.metrics.turn_overhead.observe)
+    observe = keeper.metrics.turn_overhead.observe
+    turn = ModelTurn(model, TOOLS, desk.ledger, desk.workspace, redactor, *patience, desk.pools, observe)
     limits = Slice(settings.slice_turns, settings.slice_seconds)
-    return Engine(store, keeper, turn, Calls(TOOLS, desk, redactor), shell, hints, researches, limits)
+    return Engine(store, keeper, turn, Calls(TOOLS, desk, redactor), desk.shell, hints, desk.researches, limits)
 
 
 def _shell(settings: WorkerSettings, store: RunStore, workspace: Workspace, ledger: Ledger, pools: Pools) -> Shell:

@@ -237,6 +237,7 @@ def _gone(name: str) -> Tool[Any]:
         parameters=_Anything,
         run=lambda *_: Result(text, success=False),
         replay=Replay.UNSAFE,
+        effects=frozenset(),
     )
 
 

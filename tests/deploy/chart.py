@@ -71,6 +71,7 @@ ON: Manifest = {
         "dashboards": {"enabled": True, "namespace": "monitoring", "annotations": {"grafana_folder": "Cohort"}},
     },
     "grafana": {"url": "https://grafana.example.com"},
+    "tools": {"hosts": ["*.huggingface.co"], "tenants": {"research": {"tokens": {"hub": "HF_RESEARCH"}}}},
     "tracing": {"url": "http://collector.monitoring.svc:4318/v1/traces", "ratio": 0.5, "existingSecret": "collector"},
 }
 OFF: Manifest = {

@@ -16,6 +16,7 @@ from services.core.images import ImagePolicy
 from services.core.pools import GpuQuota, Pool, Pools, Toleration
 from services.core.settings import ApiSettings, ControllerSettings, SharedSettings, WorkerSettings
 from services.core.step_secrets import StepSecret
+from services.worker.web.toolsfile import Reach, ToolsFile
 from tests.deploy.chart import (
     CHART,
     MINORS,
@@ -310,9 +311,18 @@ def test_the_schema_knows_pools_tolerations_and_secrets() -> None:
     assert {*schema_of("steps", "secrets")["items"]["properties"]} == {*StepSecret.model_fields}
 
 
+def test_the_schema_knows_the_tools_file_and_the_worker_reads_it() -> None:
+    assert {*schema_of("tools")["properties"]} == {*ToolsFile.model_fields}
+    assert {*schema_of("tools", "tenants")["additionalProperties"]["properties"]} == {*Reach.model_fields}
+    written = yaml.safe_load(named("on", "ConfigMap", "cohort-tools")["data"]["tools.yaml"])
+    assert ToolsFile.read(written).variables_of("research") == {"hub": "HF_RESEARCH"}
+    assert variables("on", "worker")["COHORT_TOOLS_FILE"]["value"] == "/etc/cohort-tools/tools.yaml"
+    assert "COHORT_TOOLS_FILE" not in variables("default", "worker")
+
+
 # Follow from other values of the chart, or are for one machine alone.
 _NOT_TO_SET = {"kubeconfig", "state_dir", "local_price_per_hour", "model_api_key", "first_tenant", "first_key"}
-_NOT_TO_SET |= {"traces_url", "traces_headers", "traces_ratio"}
+_NOT_TO_SET |= {"traces_url", "traces_headers", "traces_ratio", "tools_file"}
 # The kubelet asks from elsewhere.
 _NOT_TO_SET |= {"metrics_host"}
 
@@ -344,7 +354,7 @@ def test_the_schema_refuses_what_it_does_not_know_at_every_level() -> None:
 
 
 # Empty by default; what may be in them is the services' own to say.
-_OPEN = (".settings", ".images.digests", ".steps.images", ".steps.quota")
+_OPEN = (".settings", ".images.digests", ".steps.images", ".steps.quota", ".tools")
 
 
 def differing(values: Manifest, schema: Manifest, path: str = "") -> Iterator[str]:

@@ -12,7 +12,10 @@ from services.core.store import Draft, RunStore
 from services.core.workspace import EMPTY, Change
 from services.worker.tools import TOOLS
 from services.worker.tools.tool import Call, Desk, Park, Result
+from services.worker.web.client import Web
+from services.worker.web.outside import Outside, Places
 from tests.core.submitted import accept_run, close_attempt, submit_attempt
+from tests.worker.web.server import WebServer
 
 
 class Bench:
@@ -63,6 +66,12 @@ class Bench:
             events.append(ev.WorkspaceChanged(snapshot=snapshot, parent=state.snapshot, tool_call_id="x", paths=[]))
         if events:
             self.record(*events)
+
+    def look_outside(self, server: WebServer, **places: str) -> None:
+        """Let tools find services of these addresses at `server`, whom an operator trusts. Nobody waits."""
+        self.desk.outside.web.close()
+        web = Web(trusted=[server.place], sleep=lambda _: None)
+        self.desk = replace(self.desk, outside=Outside(web, Places(**places)))
 
     def put(self, path: str, content: bytes | str, mode: int = 0o644) -> None:
         """Put a file into the run's workspace."""

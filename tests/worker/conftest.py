@@ -71,9 +71,11 @@ def sandbox_desk(desk: Desk, store: RunStore, pods: Pods) -> Desk:
 
 
 @pytest.fixture
-def bench(desk: Desk, store: RunStore) -> Bench:
+def bench(desk: Desk, store: RunStore) -> Iterator[Bench]:
     """A run to use tools on."""
-    return Bench(desk, store)
+    made = Bench(desk, store)
+    yield made
+    made.desk.outside.web.close()
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,10 @@ from tests.worker.workshop import Workshop, rests
 DEAR = {"price_prompt": 3.0, "price_completion": 15.0, "price_cached": 0.3, "model_max_tokens": 200}
 NOTES = {"notes.md": b"lr = 3e-4\n" + b"\n".join(b"line %d" % number for number in range(100))}
 
+# What a research has beside its report.
+READING = ["read", "step_log", "step_metrics", "web_search", "web_fetch"]
+READING += ["github_find_examples", "github_list_repos", "github_read_file"]
+
 
 def drive(workshop: Workshop, run: str, until: Callable[[RunState], bool] = rests, timeout: float = 40.0) -> RunState:
     """Give hints to a run and its researches, one after the other, until the run stands so."""
@@ -247,7 +251,7 @@ def test_in_its_last_turn_a_research_can_only_report(open_workshop: OpenWorkshop
     drive(workshop, run)
 
     offered = [names for names in seen.offers if "report" in names]
-    assert offered == [["read", "step_log", "step_metrics", "report"]] * 2 + [["report"]]
+    assert offered == [[*READING, "report"]] * 2 + [["report"]]
     assert all("report" not in names for names in seen.offers if "research" in names)
     assert "1 turn, the last" in seen.last_brief
 
@@ -301,7 +305,7 @@ def test_a_research_only_reads(workshop: Workshop) -> None:
     refusals = [output for output in workshop.events(research.run, ev.ToolOutput) if not output.success]
     assert [output.tool for output in refusals] == ["bash", "submit_step", "research", "ask", "finish"]
     assert refusals[0].output == (
-        "error: a research only reads, and has no tool 'bash' here; its tools are: read, step_log, step_metrics, report"
+        f"error: a research only reads, and has no tool 'bash' here; its tools are: {', '.join(READING)}, report"
     )
     assert (research.steps, research.researches, research.snapshot) == ({}, {}, state.snapshot)
 

@@ -34,7 +34,7 @@ class Nothing(Parameters):
 
 
 def tool(name: str, run: Any, replay: Replay = Replay.PURE) -> Tool[Nothing]:
-    return Tool(name=name, description="For a test.", parameters=Nothing, run=run, replay=replay)
+    return Tool(name=name, description="For a test.", parameters=Nothing, run=run, replay=replay, effects=frozenset())
 
 
 def roles(workshop: Workshop, run: str) -> list[str]:

@@ -1,6 +1,6 @@
 """The agent's tools, one a file. A new tool is a file with a `TOOL`, and its row here.
 
-One that is `is_reading` is a research's too, by itself.
+One that only reads is a research's too, by itself.
 """
 
 from services.core.records import RunState
@@ -10,6 +10,9 @@ from services.worker.tools import (
     cancel_step,
     edit,
     finish,
+    github_find_examples,
+    github_list_repos,
+    github_read_file,
     plan,
     read,
     report,
@@ -18,6 +21,8 @@ from services.worker.tools import (
     step_metrics,
     submit_step,
     wait_for_steps,
+    web_fetch,
+    web_search,
     write,
 )
 from services.worker.tools.tool import Toolbox
@@ -35,6 +40,11 @@ TOOLS: Toolbox = {
         step_log.TOOL,
         step_metrics.TOOL,
         research.TOOL,
+        web_search.TOOL,
+        web_fetch.TOOL,
+        github_find_examples.TOOL,
+        github_list_repos.TOOL,
+        github_read_file.TOOL,
         cancel_step.TOOL,
         ask.TOOL,
         finish.TOOL,
@@ -46,5 +56,5 @@ def toolbox(tools: Toolbox, state: RunState, *, is_last_turn: bool = False) -> T
     """Those of `tools` that the run may use. A research reads and reports, and in its last turn only reports."""
     if state.parent is None:
         return tools
-    reading = {} if is_last_turn else {name: tool for name, tool in tools.items() if tool.is_reading}
+    reading = {} if is_last_turn else {name: tool for name, tool in tools.items() if tool.is_reading and not tool.waits}
     return {**reading, report.TOOL.name: report.TOOL}

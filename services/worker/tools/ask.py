@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool
+from services.worker.tools.tool import Call, Effect, Parameters, Replay, Result, Tool
 
 NOT_ASKED = "not asked: a person has just said something, which comes next, or the run ends"
 
@@ -24,4 +24,5 @@ TOOL = Tool(
     parameters=Ask,
     run=_run,
     replay=Replay.IDEMPOTENT,
+    effects=frozenset({Effect.WRITES}),
 )

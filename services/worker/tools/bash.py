@@ -7,7 +7,7 @@ from pydantic import Field
 
 from services.worker.shells import Order, Ran
 from services.worker.tools.bounds import bounded
-from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool
+from services.worker.tools.tool import Call, Effect, Parameters, Replay, Result, Tool
 
 
 class Bash(Parameters):
@@ -56,6 +56,7 @@ TOOL = Tool(
     parameters=Bash,
     run=_run,
     replay=Replay.UNSAFE,
+    effects=frozenset({Effect.READS, Effect.WRITES, Effect.SPENDS}),
     is_parallel=True,
     recover=_recover,
 )

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from services.core import events as ev
-from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool, ToolError
+from services.worker.tools.tool import Call, Effect, Parameters, Replay, Result, Tool, ToolError
 
 
 class CancelStep(Parameters):
@@ -26,4 +26,5 @@ TOOL = Tool(
     parameters=CancelStep,
     run=_run,
     replay=Replay.IDEMPOTENT,
+    effects=frozenset({Effect.WRITES}),
 )

@@ -4,7 +4,7 @@ from pydantic import Field
 
 from services.core.errors import CohortError
 from services.core.workspace import Change
-from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool, ToolError
+from services.worker.tools.tool import Call, Effect, Parameters, Replay, Result, Tool, ToolError
 from services.worker.tools.write import check_change, syntax_note
 
 
@@ -44,4 +44,5 @@ TOOL = Tool(
     parameters=Edit,
     run=_run,
     replay=Replay.IDEMPOTENT,
+    effects=frozenset({Effect.WRITES}),
 )

@@ -12,7 +12,7 @@ from services.core.sandboxes import SANDBOX
 from services.worker.tools.accounts import metrics_of
 from services.worker.tools.questioning import questioned
 from services.worker.tools.refusing import tampered
-from services.worker.tools.tool import Call, Finished, Parameters, Park, Replay, Result, Tool, ToolError
+from services.worker.tools.tool import Call, Effect, Finished, Parameters, Park, Replay, Result, Tool, ToolError
 
 # The model sees values with six significant digits.
 _TOLERANCE = 1e-5
@@ -105,4 +105,5 @@ TOOL = Tool(
     parameters=Finish,
     run=_run,
     replay=Replay.PURE,
+    effects=frozenset({Effect.WRITES}),
 )

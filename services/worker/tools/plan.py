@@ -6,7 +6,7 @@ from pydantic import Field
 
 from services.core import events as ev
 from services.core.records import PlanItem
-from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool
+from services.worker.tools.tool import Call, Effect, Parameters, Replay, Result, Tool
 
 _MARKS = {"pending": "[ ]", "in_progress": "[~]", "completed": "[x]"}
 
@@ -36,4 +36,5 @@ TOOL = Tool(
     parameters=Plan,
     run=_run,
     replay=Replay.IDEMPOTENT,
+    effects=frozenset({Effect.WRITES}),
 )

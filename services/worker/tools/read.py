@@ -5,7 +5,7 @@ from pydantic import Field
 from services.core.errors import CohortError
 from services.worker.context.masking import POINTER as TALK, place_of
 from services.worker.tools.bounds import POINTER
-from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool, ToolError
+from services.worker.tools.tool import Call, Effect, Parameters, Replay, Result, Tool, ToolError
 
 _LINE_CHARS = 2_000
 _ANSWER_CHARS = 24_000
@@ -70,6 +70,7 @@ TOOL = Tool(
     parameters=Read,
     run=_run,
     replay=Replay.PURE,
+    effects=frozenset({Effect.READS}),
     is_parallel=True,
-    is_reading=True,
+    is_of_a_run=False,
 )

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from services.worker.tools.questioning import questioned
-from services.worker.tools.tool import Call, Finished, Parameters, Replay, Result, Tool
+from services.worker.tools.tool import Call, Effect, Finished, Parameters, Replay, Result, Tool
 
 _ADVICE = (
     "Name each source as a tool has named it: a path, an address, a step. Look at what you have not looked at, or "
@@ -51,4 +51,5 @@ TOOL = Tool(
     parameters=Report,
     run=_run,
     replay=Replay.PURE,
+    effects=frozenset({Effect.WRITES}),
 )

@@ -15,7 +15,7 @@ from services.worker.conversation import ordered
 from services.worker.research import research_id, started
 from services.worker.tools.bounds import bounded
 from services.worker.tools.report import TOOL as REPORT
-from services.worker.tools.tool import Call, Parameters, Park, Replay, Result, Tool, ToolError
+from services.worker.tools.tool import Call, Effect, Parameters, Park, Replay, Result, Tool, ToolError
 
 _MOST_AT_ONCE = 8
 _OUTLINE_CHARS = 4_000
@@ -98,6 +98,7 @@ TOOL = Tool(
     parameters=AskedResearch,
     run=_run,
     replay=Replay.IDEMPOTENT,
+    effects=frozenset({Effect.SPENDS}),
     is_parallel=True,
     waits=True,
     intent=_intent,

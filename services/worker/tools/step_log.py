@@ -11,7 +11,7 @@ from services.core.digest import clean, fence
 from services.core.keys import rank_id
 from services.core.records import Attempt
 from services.worker.tools.accounts import attempt_of
-from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool, ToolError
+from services.worker.tools.tool import Call, Effect, Parameters, Replay, Result, Tool, ToolError
 
 _ANSWER_BYTES = 12_000
 _LINE_SECONDS = 0.5
@@ -118,6 +118,6 @@ TOOL = Tool(
     parameters=StepLog,
     run=_run,
     replay=Replay.PURE,
+    effects=frozenset({Effect.READS}),
     is_parallel=True,
-    is_reading=True,
 )

@@ -5,7 +5,7 @@ from pydantic import Field
 from services.core.observations import Metric
 from services.worker.tools.accounts import head_of, line_of, metrics_of, said_of, summaries, where
 from services.worker.tools.step_log import find_attempt
-from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool
+from services.worker.tools.tool import Call, Effect, Parameters, Replay, Result, Tool
 
 _POINTS = 30
 
@@ -49,6 +49,6 @@ TOOL = Tool(
     parameters=StepMetrics,
     run=_run,
     replay=Replay.PURE,
+    effects=frozenset({Effect.READS}),
     is_parallel=True,
-    is_reading=True,
 )

@@ -21,7 +21,7 @@ from services.worker.rules.gathering import gather
 from services.worker.rules.seeds import SEED, seeded
 from services.worker.rules.smoke_test import SMOKE_MINUTES
 from services.worker.tools.refusing import refused
-from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool, ToolError
+from services.worker.tools.tool import Call, Effect, Parameters, Replay, Result, Tool, ToolError
 
 _MEMORY = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(Ki|Mi|Gi|K|M|G)?B?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
@@ -241,4 +241,5 @@ TOOL = Tool(
     parameters=SubmitStep,
     run=_run,
     replay=Replay.IDEMPOTENT,
+    effects=frozenset({Effect.SPENDS}),
 )

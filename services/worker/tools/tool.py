@@ -24,6 +24,7 @@ from services.core.records import FileRef, RunState, Wait
 from services.core.workspace import Change, Workspace
 from services.worker.research import Researches
 from services.worker.shells import Shell
+from services.worker.web.outside import Outside
 
 
 class ToolError(CohortError):
@@ -39,6 +40,17 @@ class Replay(StrEnum):
     """Its whole effect is the record: do it again, the first one left nothing behind."""
     UNSAFE = "unsafe"
     """It acts on the world: never again. Ask the world what became of it, or say that nobody knows."""
+
+
+class Effect(StrEnum):
+    """What a tool may do to the world, and to the run's budget."""
+
+    READS = "reads"
+    """It looks at something."""
+    WRITES = "writes"
+    """It changes something: files of the workspace, the run's plan, something outside."""
+    SPENDS = "spends"
+    """It costs money besides the model's: a step, a research, a sandbox."""
 
 
 class Parameters(BaseModel):
@@ -60,11 +72,13 @@ class Finished:
 class Result:
     """What a call answers and what it changes.
 
-    `asked` stops the run until a person answers that question; `incomplete` ends it without success, for this reason.
+    `data` is the answer as JSON, for who calls a tool from a program. `asked` stops the run until a person answers that
+    question; `incomplete` ends it without success, for this reason.
     """
 
     text: str
     success: bool = True
+    data: Any = None
     events: tuple[ev.EventData, ...] = ()
     changes: tuple[Change, ...] = ()
     finished: Finished | None = None
@@ -91,6 +105,7 @@ class Desk:
     shell: Shell
     pools: Pools
     researches: Researches
+    outside: Outside = field(default_factory=Outside)
     cost_line_dollars: float = 5.0
 
 
@@ -119,7 +134,8 @@ class Tool(Generic[P]):
     """A tool. `recover` asks the world what became of an unsafe call that was begun; None: nobody knows.
 
     `is_parallel`: calls beside each other in one reply may run at once. `waits`: it changes no files and may park, so
-    such neighbours wait at once. `is_reading`: it changes nothing at all, so a research may use it.
+    such neighbours wait at once. What only reads, a research may use. `is_of_a_run`: it works on its run's files, steps
+    or record, so nobody can call it without one. `source` is where it comes from: Cohort itself, a plugin, a server.
 
     `intent` are the events that must be on record before it runs, made of the newest state; () where they are.
     """
@@ -129,11 +145,18 @@ class Tool(Generic[P]):
     parameters: type[P]
     run: Callable[[Call, P], Result | Park]
     replay: Replay
+    effects: frozenset[Effect]
     is_parallel: bool = False
     waits: bool = False
-    is_reading: bool = False
+    is_of_a_run: bool = True
+    source: str = "cohort"
     intent: Intent[P] | None = None
     recover: Callable[[Call, P], Result | None] | None = None
+
+    @property
+    def is_reading(self) -> bool:
+        """It changes nothing, and costs nothing."""
+        return self.effects == {Effect.READS}
 
     @cached_property
     def schema(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pydantic import Field
 from services.core.records import Step, Wait
 from services.core.waiting import is_satisfied
 from services.worker.tools.accounts import account_of, progress_of, warnings_of
-from services.worker.tools.tool import Call, Parameters, Park, Replay, Result, Tool, ToolError
+from services.worker.tools.tool import Call, Effect, Parameters, Park, Replay, Result, Tool, ToolError
 
 
 class WaitForSteps(Parameters):
@@ -60,5 +60,6 @@ TOOL = Tool(
     parameters=WaitForSteps,
     run=_run,
     replay=Replay.PURE,
+    effects=frozenset({Effect.READS}),
     waits=True,
 )

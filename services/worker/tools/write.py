@@ -4,7 +4,7 @@ from pydantic import Field
 
 from services.core.errors import CohortError
 from services.core.workspace import FILE_MODE, BadPath, Change, PathNotFound
-from services.worker.tools.tool import Call, Parameters, Replay, Result, Tool, ToolError
+from services.worker.tools.tool import Call, Effect, Parameters, Replay, Result, Tool, ToolError
 
 
 class Write(Parameters):
@@ -52,4 +52,5 @@ TOOL = Tool(
     parameters=Write,
     run=_run,
     replay=Replay.IDEMPOTENT,
+    effects=frozenset({Effect.WRITES}),
 )

@@ -214,6 +214,9 @@ labels:
   {{- include "cohort.labels" . | nindent 2 }}
 annotations:
   checksum/pools: {{ include "cohort.poolsFile" .root | sha256sum }}
+  {{- if and (eq .part "worker") .root.Values.tools }}
+  checksum/tools: {{ toYaml .root.Values.tools | sha256sum }}
+  {{- end }}
   {{- with .values.podAnnotations }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

@@ -1,0 +1,1 @@
+"""How tools reach what is outside: one HTTP client with one policy. What they ask there is theirs."""
