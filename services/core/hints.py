@@ -36,15 +36,7 @@ def celery_app(broker_url: str) -> Celery:
     connection would otherwise be waited on for ever; no result backend, because state is ours. Raises `BadRequest` for
     a URL that is none.
     """
-    address = sentinel_address(broker_url, "COHORT_BROKER_URL")
-    broker, sentinel = broker_url, {}
-    if address is not None:
-        broker = address.broker_url()
-        patience = {"socket_timeout": 2, "socket_connect_timeout": 2, "retry": quick_retry()}
-        sentinel = {
-            "master_name": address.service,
-            "sentinel_kwargs": {**patience, **address.sentinel_credentials()},
-        }
+    broker, sentinels = _broker(broker_url)
     app = Celery("cohort", broker=broker, set_as_current=False)
     app.conf.update(
         task_default_queue=QUEUE,
@@ -72,10 +64,20 @@ def celery_app(broker_url: str) -> Celery:
             "max_retries": 1,
             "interval_start": 0,
             "interval_step": 0.1,
-            **sentinel,
+            **sentinels,
         },
     )
     return app
+
+
+def _broker(url: str) -> tuple[str, dict[str, object]]:
+    """The broker's URL as Celery writes it, and what its transport has to know besides."""
+    address = sentinel_address(url, "COHORT_BROKER_URL")
+    if address is None:
+        return url, {}
+    patience = {"socket_timeout": 2, "socket_connect_timeout": 2, "retry": quick_retry()}
+    known = {**patience, **address.sentinel_credentials()}
+    return address.broker_url(), {"master_name": address.service, "sentinel_kwargs": known}
 
 
 class CeleryHints:
