@@ -48,7 +48,7 @@ def measure() -> list[Figure]:
         read = [_timed(partial(_read, install, run)) for run in runs[:200]]
         figures += [
             figure("Redis bytes a finished run", "B", [(full - empty) / RUNS]),
-            figure("Redis bytes a run that has left", "B", [(left - empty) / RUNS], bar=1_024),
+            figure("Redis bytes a run that has left", "B", [(left - empty) / RUNS], bar=1_536),
             figure("archiving a run", "ms", archived),
             figure("letting a run leave", "ms", pruned),
             figure("reading a run that has left", "ms", read),

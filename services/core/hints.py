@@ -5,7 +5,7 @@ adds the task's body.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 from celery import Celery
@@ -40,7 +40,7 @@ def celery_app(broker_url: str) -> Celery:
     connection would otherwise be waited on for ever; no result backend, because state is ours. Raises `BadRequest` for
     a URL that is none.
     """
-    broker, sentinel = _broker(broker_url)
+    broker, sentinels = _broker(broker_url)
     app = Celery("cohort", broker=broker, set_as_current=False)
     app.conf.update(
         task_default_queue=QUEUE,
@@ -68,14 +68,14 @@ def celery_app(broker_url: str) -> Celery:
             "max_retries": 1,
             "interval_start": 0,
             "interval_step": 0.1,
-            **sentinel,
+            **sentinels,
         },
     )
     return app
 
 
-def _broker(url: str) -> tuple[str, dict[str, Any]]:
-    """The URL as Celery wants it, and what its transport has to know of Sentinels."""
+def _broker(url: str) -> tuple[str, dict[str, object]]:
+    """The broker's URL as Celery writes it, and what its transport has to know besides."""
     address = sentinel_address(url, "COHORT_BROKER_URL")
     if address is None:
         return url, {}

@@ -123,6 +123,12 @@ def test_a_goal_without_a_model_is_refused_with_what_to_do(up: Up) -> None:
     assert "model" in done.stderr
 
 
+def test_its_store_is_found_and_sound(up: Up) -> None:
+    done = up.cohort("admin", "verify", "--deep")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("sound: ")
+
+
 def test_only_its_owner_may_look_inside(up: Up) -> None:
     for name in ("client.json", "secrets.json", "redis/redis.conf"):
         assert stat.S_IMODE((up.home / name).stat().st_mode) == 0o600

@@ -2,12 +2,16 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from services.core import keys as key_names
+from services.core.archive import Archive
 from services.core.lifecycle import Status
 from services.core.redis import Client, connect
+from services.core.workspace import EMPTY
+from services.keeping.prune import Pruner, Retention
 from services.worker.controller.leader import Leadership
 from services.worker.controller.loop import Controller, NotLeading
 from services.worker.controller.news import News
@@ -213,3 +217,18 @@ def test_an_ended_run_is_archived_in_the_next_round(control: Control) -> None:
 
     assert control.store.ended() == []
     assert f"archive/{run}/state.json" in control.artifacts.list_named("archive/")
+
+
+def test_a_round_lets_runs_leave_that_are_archived_and_old_enough(control: Control) -> None:
+    run = accept_run(control.store, snapshot=EMPTY)
+    control.move(run, Status.RUNNING, Status.SUCCEEDED)
+    archive = Archive(control.artifacts)
+    leading = replace(
+        controller(control), retention=Retention(Pruner(control.store, archive), seconds=0.0, pause_seconds=0.0)
+    )
+
+    key = control.store.keys.run(run)
+    wait_until(lambda: leading.once() or control.store.client.hexists(key, "pruned"))
+    assert control.store.status(run) is Status.SUCCEEDED
+    assert archive.state(run).run == run
+    assert control.store.events(run) == []
