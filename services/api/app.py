@@ -28,6 +28,7 @@ from services.api import (
 )
 from services.api.edge import Edge
 from services.api.parts import Parts
+from services.core.version import VERSION
 
 _RUNNERS = (ingest, files, checkpoints, commands)
 _RESOURCES = (runs, why, events, turns, messages, steps, series, artifacts, workspace, pools, keys, *_RUNNERS, health)
@@ -44,7 +45,7 @@ def create_app(parts: Parts) -> FastAPI:
             yield
 
     app = FastAPI(
-        title="Cohort", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
+        title="Cohort", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     app.state.parts = parts
     app.add_middleware(Edge, metrics=parts.metrics, trace=parts.trace)

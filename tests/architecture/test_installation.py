@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from services.core.version import VERSION
+
 ROOT = Path(__file__).parents[2]
 LOCK = (ROOT / "constraints.txt").read_text()
 PINS = dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", LOCK, re.MULTILINE))
@@ -19,6 +21,13 @@ STOLEN = {"1.82.7", "1.82.8"}
 
 def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_the_version_is_said_once_and_needs_no_installed_package() -> None:
+    assert re.search(rf'^version = "{re.escape(VERSION)}"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    # Images hold the modules alone.
+    asking = [path for path in (ROOT / "services").rglob("*.py") if "importlib.metadata" in path.read_text()]
+    assert asking == []
 
 
 def test_no_file_runs_at_the_start_of_python_that_is_not_known() -> None:

@@ -1,10 +1,11 @@
 """`cohort version`."""
 
 from argparse import Namespace
-from importlib.metadata import version
+
+from services.core.version import VERSION
 
 
 def run(_options: Namespace) -> int:
     """Print the version."""
-    print(f"cohort {version('cohort')}")
+    print(f"cohort {VERSION}")
     return 0

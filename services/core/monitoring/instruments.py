@@ -1,7 +1,6 @@
 """One process's registry, made once where the process is put together, and passed down. The door to Prometheus."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib.metadata import version
 from typing import TypeVar
 
 from prometheus_client import (
@@ -19,6 +18,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from services.core.monitoring.series import Kind, Series, gauge
+from services.core.version import VERSION
 
 __all__ = ["CONTENT_TYPE", "Counter", "Gauge", "Histogram", "Reading", "Registry", "Starts"]
 
@@ -44,7 +44,7 @@ class Registry:
         self._declared: dict[str, Series] = {}
         ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
-        self.gauge(BUILD_INFO).labels(service, version("cohort")).set(1)
+        self.gauge(BUILD_INFO).labels(service, VERSION).set(1)
 
     @property
     def declared(self) -> Sequence[Series]:

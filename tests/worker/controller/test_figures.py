@@ -13,6 +13,7 @@ from services.core.monitoring.instruments import Registry
 from services.core.pool_states import Census, PoolState, Published
 from services.core.pools import GpuQuota, Pool, Pools
 from services.core.redis import connect
+from services.core.version import VERSION
 from services.worker.controller.figures import figures, tell_state
 from services.worker.controller.survey import Account, Survey, survey
 from tests.core.submitted import accept_run
@@ -208,7 +209,7 @@ def test_a_state_that_nobody_understands_takes_no_other_series_with_it(control: 
     registry = registry_of(control, redis_url)
     control.store.client.set("{pools}:states", "no JSON")
     assert registry.value("cohort_redis_up") is None
-    assert registry.value("cohort_build_info", {"service": "controller", "version": "0.1.0"}) == 1
+    assert registry.value("cohort_build_info", {"service": "controller", "version": VERSION}) == 1
 
 
 def test_the_queue_is_as_long_as_celery_says(broker_url: str) -> None:
