@@ -194,7 +194,7 @@ def _install() -> Iterator[tuple[Install, dict[str, str]]]:
     (port,) = free_ports(1)
     with tempfile.TemporaryDirectory(prefix="cohort-bench-") as place:
         command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", place, "--save", ""]
-        command += ["--appendonly", "yes", "--appendfsync", "everysec", "--logfile", "redis.log"]
+        command += ["--appendonly", "yes", "--appendfsync", "always", "--logfile", "redis.log"]
         server = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         urls = {
             "COHORT_REDIS_URL": f"redis://127.0.0.1:{port}/0",

@@ -129,7 +129,7 @@ class RedisServer:
         self._directory.mkdir(parents=True, exist_ok=True)
         command = [program("redis-server", "redis-server"), "--port", str(port), "--bind", "127.0.0.1"]
         command += ["--dir", str(self._directory), "--logfile", "redis.log", "--loglevel", "notice", "--save", ""]
-        command += ["--appendonly", "yes", "--appendfsync", "everysec", *options]
+        command += ["--appendonly", "yes", "--appendfsync", "always", *options]
         command += ["--requirepass", self._password, "--masterauth", self._password] if self._password else []
         self._process = process = subprocess.Popen(bound_to_us(command), stdin=subprocess.DEVNULL)
 

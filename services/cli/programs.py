@@ -77,7 +77,7 @@ def redis_program(home: Home, server: str, given: Given) -> Program:
 
 
 def redis_config(home: Home, ports: Ports, secrets: Secrets) -> str:
-    """Durable (AOF, flushed every second), reachable from this machine only, and only with the password."""
+    """Durable (AOF, on the disk before it answers), reachable from this machine only, and only with the password."""
     directory = str(home.redis).replace("\\", "\\\\").replace('"', '\\"')
     settings = {
         "bind": HOST,
@@ -85,7 +85,7 @@ def redis_config(home: Home, ports: Ports, secrets: Secrets) -> str:
         "requirepass": secrets.redis,
         "dir": f'"{directory}"',
         "appendonly": "yes",
-        "appendfsync": "everysec",
+        "appendfsync": "always",
         "save": '""',
         "maxmemory-policy": "noeviction",
         "databases": 2,

@@ -124,6 +124,6 @@ def test_redis_takes_its_file_and_lets_nobody_in_without_the_password(tmp_path: 
     assert told == {
         "appendonly": "yes",
         "maxmemory-policy": "noeviction",
-        "appendfsync": "everysec",
+        "appendfsync": "always",
         "databases": "2",
     }
