@@ -3,6 +3,7 @@
 import os
 
 from services.core.lifecycle import Status
+from services.core.records import RunState
 from tests.crash import story
 from tests.crash.conftest import FleetMaker
 from tests.crash.fleet import SLOTS, Fleet
@@ -35,8 +36,13 @@ def park(fleet: Fleet, count: int) -> list[str]:
     """Begin so many runs and wait until all of them wait: for a person, and one for its step."""
     runs = [story.begin(fleet, "asking") for _ in range(count - 1)] + [story.begin(fleet)]
     fleet.until(lambda: all(fleet.store.state(run).status.is_parked for run in runs))
-    fleet.until(lambda: fleet.store.state(runs[-1]).status is Status.WAITING)
+    # It waits for a research first, and goes on from that.
+    fleet.until(lambda: waits_for_steps(fleet.store.state(runs[-1])))
     return runs
+
+
+def waits_for_steps(state: RunState) -> bool:
+    return state.status is Status.WAITING and state.wait is not None and state.wait.kind == "steps"
 
 
 def what_is_held(fleet: Fleet) -> tuple[int, int]:
