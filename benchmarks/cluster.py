@@ -8,25 +8,22 @@ import json
 import os
 import re
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-from kubernetes import client, config
-
 from benchmarks.figures import Figure, figure
-from deploy.trial.install import installed
-from deploy.trial.manifests import Images
-from deploy.trial.witness import Witness
 from services.cli.client import ApiClient, path_of
 from services.cli.commands.submit import post_goal
 from services.cli.follow import Told, read_event
 from services.cli.goal import Goal
-from services.scripted.__main__ import SHIPPED
+from tests.cluster.admin import Admin
+from tests.cluster.installation import installed
+from tests.cluster.witness import Witness
 
 _PROGRAM = Path(__file__).parent / "programs" / "clock.py"
 _STEP = "train"
@@ -57,14 +54,10 @@ class _Seen:
 def measure() -> list[Figure]:
     if "KUBECONFIG" not in os.environ:
         sys.exit("the benchmark `cluster` needs a cluster: set KUBECONFIG")
-    tag = os.environ.get("CLUSTER_TEST_TAG", "dev")
-    shell = os.environ.get("CLUSTER_TEST_SHELL_IMAGE", "docker.io/library/busybox:1.35")
-    settings = client.Configuration()
-    config.load_kube_config(client_configuration=settings)
     with (
-        tempfile.TemporaryDirectory(prefix="cohort-bench-") as place,
-        installed(Path(place), SHIPPED, Images.tagged(tag, shell)) as cohort,
-        Witness(settings, cohort.place.steps) as witness,
+        closing(Admin()) as admin,
+        installed(admin, {}) as cohort,
+        Witness(admin.settings, cohort.steps) as witness,
     ):
         api = ApiClient(cohort.url, cohort.key("bench"))
         _observe(api, cancels=False)
@@ -72,6 +65,7 @@ def measure() -> list[Figure]:
             ended = list(pool.map(lambda _: _observe(api, cancels=False), range(_ROUNDS)))
             cancelled = list(pool.map(lambda _: _observe(api, cancels=True), range(_ROUNDS)))
         return [
+            figure("helm install to ready", "s", [cohort.ready_seconds], bar=90),
             figure("step submitted to Job seen", "s", [*_to_job(api, witness, ended + cancelled)], bar=1, of="p99"),
             figure("last words of a program to its end on record", "s", [*_to_end(api, ended)], bar=3, of="p99"),
             figure("cancel asked for to SIGTERM in the program", "s", [*_to_signal(cancelled)], bar=3, of="p99"),

@@ -7,8 +7,10 @@ the slices under way; what does not end in time is picked up by another worker w
 import os
 import platform
 import sys
+import threading
 import warnings
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import structlog
@@ -153,10 +155,12 @@ def serve(settings: WorkerSettings) -> None:
         stack.enter_context(Housekeeper(store, engine.shell, _HOUSEKEEPING_SECONDS))
 
         canary = stack.enter_context(Canary(app, lambda: keeper.count() >= settings.worker_slots))
+        begun = threading.Event()
         if settings.worker_metrics_port:
-            answer_probes(settings.worker_metrics_port, registry, canary.trouble)
+            lack = partial(_lack, begun)
+            answer_probes(settings.worker_metrics_port, registry, canary.trouble, lack)
 
-        _tell_of_its_life(settings, keeper, engine, canary)
+        _tell_of_its_life(settings, keeper, engine, canary, begun)
         app.Worker(
             hostname=f"worker-{os.getpid()}@{platform.node()}",
             pool="threads",
@@ -170,12 +174,19 @@ def serve(settings: WorkerSettings) -> None:
         ).start()
 
 
-def _tell_of_its_life(settings: WorkerSettings, keeper: LeaseKeeper, engine: Engine, canary: Canary) -> None:
-    """Log the worker's beginning, and let all know of its end."""
+def _lack(begun: threading.Event) -> str:
+    return "" if begun.is_set() else "it takes no hints yet"
+
+
+def _tell_of_its_life(
+    settings: WorkerSettings, keeper: LeaseKeeper, engine: Engine, canary: Canary, begun: threading.Event
+) -> None:
+    """Log the worker's beginning, and let all know of it and of its end."""
 
     @worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]
     def say_ready(**_: Any) -> None:
         log.info("worker_ready", slots=settings.worker_slots)
+        begun.set()
 
     @worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
     def drain(**_: Any) -> None:

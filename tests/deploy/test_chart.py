@@ -233,6 +233,7 @@ def test_probes_ask_what_is_answered() -> None:
         ("api", "liveness", "/healthz"),
         ("api", "readiness", "/readyz"),
         *((part, kind, "/healthz") for part in ("worker", "controller") for kind in ("startup", "liveness")),
+        *((part, "readiness", "/readyz") for part in ("worker", "controller")),
         *(("scripted-model", kind, "/healthz") for kind in ("liveness", "readiness")),
         *(("redis", kind, None) for kind in ("liveness", "readiness")),
     }

@@ -3,6 +3,7 @@
 import signal
 import sys
 import threading
+from functools import partial
 from uuid import uuid4
 
 from prometheus_client import CollectorRegistry
@@ -71,10 +72,14 @@ def build(settings: ControllerSettings) -> Controller:
     pulse = Pulse()
     count_ready(Catalog(store), registry)
     if settings.controller_metrics_port:
-        answer_probes(settings.controller_metrics_port, registry, pulse.trouble)
+        answer_probes(settings.controller_metrics_port, registry, pulse.trouble, partial(_lack, leadership))
     archivist, news = Archivist(store, ledger, logs, artifacts), News()
     executor.watch(news.tell)
     return Controller(store, leadership, reconciler, archivist, hints, news, settings.sweep_seconds, pulse)
+
+
+def _lack(leadership: Leadership) -> str:
+    return "" if leadership.is_settled else "Redis has not said yet who leads"
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ class Leadership:
         self._name = name
         self._seconds = seconds
         self._until = 0.0
+        self.is_settled = False
+        """Whether Redis has said, at least once, who leads."""
 
     def hold(self) -> bool:
         """Become or stay leader; True while this process may act as such."""
@@ -27,4 +29,5 @@ class Leadership:
         except StoreUnavailable:
             return asked < self._until
         self._until = asked + self._seconds if leads else 0.0
+        self.is_settled = True
         return bool(leads)

@@ -28,6 +28,17 @@ def test_who_leads_and_who_stands_by_go_round_alike(control: Control) -> None:
         assert each.pulse.trouble() == ""
 
 
+def test_a_controller_is_ready_once_redis_has_said_who_leads(control: Control, redis_server: RedisServer) -> None:
+    one, other = controller(control, "one"), controller(control, "other")
+    redis_server.kill()
+    one._guarded(one.once)
+    assert not one.leadership.is_settled
+    redis_server.restart()
+    for each in (one, other):
+        each._guarded(each.once)
+        assert each.leadership.is_settled
+
+
 def test_runs_that_wait_for_a_worker_are_counted_and_unknown_without_redis(
     control: Control, redis_server: RedisServer
 ) -> None:
