@@ -21,7 +21,7 @@ for pid in {pids}; do
     of() {{ sed -n "s/^$1:[[:space:]]*//p" $p/status | tr '\\t' ','; }}
     root=$(awk '$5 == "/" {{split($6, how, ","); print how[1]}}' $p/mountinfo)
     touch $p/root/written 2>/dev/null && wrote=yes || wrote=no
-    token=$(ls $p/root/var/run/secrets/kubernetes.io/serviceaccount/token 2>/dev/null | wc -l)
+    token=$(awk '$5 ~ "/secrets/kubernetes.io/" {{print}}' $p/mountinfo | wc -l)
     echo "$(of Name) $(of Uid) $(of CapEff) $(of NoNewPrivs) $(of Seccomp) $root $wrote $token"
 done
 """
