@@ -21,8 +21,9 @@ from services.cli.client import ApiClient, path_of
 from services.cli.commands.submit import post_goal
 from services.cli.follow import Told, read_event
 from services.cli.goal import Goal
-from tests.cluster.admin import Admin
-from tests.cluster.installation import installed
+from tests.cluster.admin import Admin, wait_until
+from tests.cluster.installation import Installed, installed
+from tests.cluster.programs import kubectl
 from tests.cluster.witness import Witness
 
 _PROGRAM = Path(__file__).parent / "programs" / "clock.py"
@@ -30,6 +31,8 @@ _STEP = "train"
 _ROUNDS = 30
 _AT_ONCE = 2
 _LINES, _ENDLESS, _LINES_BEFORE_CANCEL = 20, 3_000, 5
+_STARTS = 5
+_WORKERS = "app.kubernetes.io/component=worker"
 _SAID = re.compile(r"(printed|told|ended) at ([0-9.]+)")
 
 
@@ -66,12 +69,27 @@ def measure() -> list[Figure]:
             cancelled = list(pool.map(lambda _: _observe(api, cancels=True), range(_ROUNDS)))
         return [
             figure("helm install to ready", "s", [cohort.ready_seconds], bar=90),
+            figure("worker's container started to first turn", "s", [*_to_turn(cohort, api)], bar=10, of="p99"),
             figure("step submitted to Job seen", "s", [*_to_job(api, witness, ended + cancelled)], bar=1, of="p99"),
             figure("last words of a program to its end on record", "s", [*_to_end(api, ended)], bar=3, of="p99"),
             figure("cancel asked for to SIGTERM in the program", "s", [*_to_signal(cancelled)], bar=3, of="p99"),
             figure("line printed in a pod to SSE client", "s", [*_to_client(ended)], bar=1, of="p99"),
             figure("load of the machine", "", [seen.load for seen in ended + cancelled]),
         ]
+
+
+def _to_turn(cohort: Installed, api: ApiClient) -> Iterator[float]:
+    """With no other worker, and a run that waits for one. The kubelet tells starts in whole seconds, cut off."""
+    scale = ("scale", "deployment/cohort-worker", "-n", cohort.namespace)
+    for _ in range(_STARTS):
+        kubectl(*scale, "--replicas=0").check_returncode()
+        wait_until(lambda: not cohort.admin.core.list_namespaced_pod(cohort.namespace, label_selector=_WORKERS).items)
+        run = str(post_goal(api, Goal(text="turns=1", model="scripted/echo"), f"bench-{uuid4().hex}")["run"])
+        kubectl(*scale, "--replicas=1").check_returncode()
+        wait_until(lambda run=run: api.get(path_of("v1", "runs", run))["status"] == "succeeded")
+        [pod] = cohort.pods("worker")
+        started = pod.status.container_statuses[0].state.running.started_at.timestamp()
+        yield _event(api, run, "processing").time - started
 
 
 def _to_job(api: ApiClient, witness: Witness, runs: list[_Seen]) -> Iterator[float]:

@@ -1,4 +1,4 @@
-"""What a process without an API answers over HTTP: `/metrics` to Prometheus, `/healthz` and `/readyz` to the kubelet."""
+"""What a process without an API answers over HTTP: `/metrics` to Prometheus, `/healthz`, `/readyz` to the kubelet."""
 
 import threading
 from collections.abc import Callable

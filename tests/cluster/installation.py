@@ -148,7 +148,9 @@ def restarts(pod: Any) -> int:
 
 
 def _merge(below: Values, above: Values) -> dict[str, Any]:
-    both = {name: _merge(below[name], above[name]) for name in below.keys() & above.keys() if _are_maps(below, above, name)}
+    both = {
+        name: _merge(below[name], above[name]) for name in below.keys() & above.keys() if _are_maps(below, above, name)
+    }
     return {**below, **above, **both}
 
 

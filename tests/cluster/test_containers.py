@@ -13,8 +13,8 @@ from tests.cluster.installation import PARTS, Installed
 
 pytestmark = [pytest.mark.cluster, pytest.mark.installed, pytest.mark.timeout(400)]
 
-# One line for each process: its name, user ids, capabilities, whether it may gain any, its seccomp mode, how its root is
-# mounted, what became of an attempt to write there, and what it has of a token.
+# One line for each process: its name, user ids, capabilities, whether it may gain any, its seccomp mode, how its root
+# is mounted, what became of an attempt to write there, and how many tokens it has.
 _LOOK = """
 for pid in {pids}; do
     p=/proc/$pid

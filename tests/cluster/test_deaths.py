@@ -139,7 +139,9 @@ class Scene:
 
     def _pids(self, service: str) -> list[int]:
         uids = [pod.metadata.uid for pod in self._cohort.pods(service)]
-        return [pid for uid in uids for pid in wait_until(lambda uid=uid: self._admin.processes(uid, PROGRAMS[service]))]
+        return [
+            pid for uid in uids for pid in wait_until(lambda uid=uid: self._admin.processes(uid, PROGRAMS[service]))
+        ]
 
     def _step_pod(self, phase: str) -> Any:
         return self._admin.pod(self._cohort.steps, self.runs[phase].attempt)

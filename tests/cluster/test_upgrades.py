@@ -59,8 +59,8 @@ def following(cohort: Installed, *parts: str) -> Iterator[Ends]:
         for name in names:
             ends.logs[name] = []
             stack.enter_context(_thread(_follow, cohort, name, ends))
-        stack.callback(stopped.set)
         stack.enter_context(_thread(_note_codes, cohort, ends, stopped))
+        stack.callback(stopped.set)
         yield ends
         wait_until(lambda: set(names) <= set(ends.codes), message="the old pods ended")
 
@@ -139,7 +139,9 @@ def test_upgrades_that_replace_every_pod_are_noticed_by_no_run(
         cohort.release.upgrade(merged(cohort.values, {"worker": {"settings": {"lease_seconds": LEASE_SECONDS}}}))
         # Workers with long leases end; what they hold goes on at once.
         with following(cohort, *ROLLED) as ends:
-            cohort.release.upgrade(merged(cohort.values, {part: {"podAnnotations": {"rolled": "yes"}} for part in ROLLED}))
+            cohort.release.upgrade(
+                merged(cohort.values, {part: {"podAnnotations": {"rolled": "yes"}} for part in ROLLED})
+            )
         for run in runs.all:
             gates.open(run.token)
         for run in runs.all:
