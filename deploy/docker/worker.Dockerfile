@@ -5,15 +5,15 @@ ARG BASE=docker.io/library/python:3.11-slim-bookworm
 FROM ${BASE} AS build
 WORKDIR /build
 COPY pyproject.toml constraints.txt deploy/docker/pins.py ./
-# What is removed nothing of ours imports, and it is a fifth of all there is: the client's second half, and the pages of
-# litellm's proxy.
+# What is removed is imported by nobody, and a fifth of all there is: the client's other half, the pages of litellm's proxy.
 RUN python3 pins.py pyproject.toml constraints.txt worker controller > requirements.txt \
  && python3 -m venv --without-pip /opt/cohort/venv \
  && python3 -m pip --python /opt/cohort/venv/bin/python install \
       --quiet --no-cache-dir --disable-pip-version-check --require-hashes --no-deps -r requirements.txt \
  && python3 -m pip --python /opt/cohort/venv/bin/python check \
  && site=$(/opt/cohort/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
- && rm -r "$site/kubernetes/aio" "$site/litellm/proxy/_experimental" \
+ && rm -r "$site/kubernetes/aio" "$site/litellm/proxy/_experimental/out" \
+ && LITELLM_LOCAL_MODEL_COST_MAP=True /opt/cohort/venv/bin/python -c 'import kubernetes.client, litellm' \
  && echo /opt/cohort/code > "$site/cohort.pth"
 
 FROM ${BASE} AS code

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class Installed:
     admin: Admin
     release: Release
     values: Values
-    ready_seconds: float
+    ready_seconds: float = 0.0
 
     @property
     def namespace(self) -> str:
@@ -102,13 +102,13 @@ class Installed:
             return False
 
     def account(self) -> str:
-        """What its services logged last."""
+        """What its pods wait for, and what they logged last."""
         told = []
         for pod in self.admin.core.list_namespaced_pod(self.namespace).items:
-            name = pod.metadata.name
+            name, state = pod.metadata.name, "ready" if is_ready(pod) else f"not ready: {_lack(pod)}"
+            told.append(f"--- {name}, {state}, started again {restarts(pod)} times")
             with suppress(ApiException):
-                text = self.admin.core.read_namespaced_pod_log(name, self.namespace, tail_lines=_LOG_LINES)
-                told.append(f"--- {name}, started again {restarts(pod)} times\n{text}")
+                told.append(self.admin.core.read_namespaced_pod_log(name, self.namespace, tail_lines=_LOG_LINES))
         return "\n".join(told)
 
 
@@ -127,9 +127,12 @@ def installed(admin: Admin, playbooks: Mapping[str, str]) -> Iterator[Installed]
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         admin.core.create_namespace({"metadata": {"name": namespace, "labels": labels}})
         stack.callback(_remove, admin, namespace)
-        began = time.monotonic()
-        release.install(values)
-        yield Installed(admin, release, values, time.monotonic() - began)
+        cohort, began = Installed(admin, release, values), time.monotonic()
+        try:
+            release.install(values)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{cohort.account()}") from None
+        yield replace(cohort, ready_seconds=time.monotonic() - began)
 
 
 def merged(*layers: Values) -> dict[str, Any]:
@@ -145,6 +148,12 @@ def is_ready(pod: Any) -> bool:
 def restarts(pod: Any) -> int:
     """How often its containers were started again."""
     return sum(one.restart_count for one in pod.status.container_statuses or ())
+
+
+def _lack(pod: Any) -> str:
+    conditions = [one.message for one in pod.status.conditions or () if one.status != "True" and one.message]
+    states = [one.state.waiting for one in pod.status.container_statuses or () if one.state.waiting]
+    return "; ".join([*conditions, *(f"{state.reason} {state.message or ''}" for state in states)])
 
 
 def _merge(below: Values, above: Values) -> dict[str, Any]:
