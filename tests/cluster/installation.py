@@ -168,13 +168,15 @@ def _are_maps(below: Values, above: Values, name: str) -> bool:
 
 
 def _remove(admin: Admin, namespace: str) -> None:
-    """All that was made, as far as it was. Not by helm: that is a test of its own."""
-    for one in (f"{namespace}-steps", namespace):
-        with suppress(ApiException):
-            admin.core.delete_collection_namespaced_pod(one, grace_period_seconds=0)
+    """All that was made, as far as it was, and at once. Not by helm: that is a test of its own."""
+    both = (namespace, f"{namespace}-steps")
     rights = (admin.rbac.delete_cluster_role_binding, admin.rbac.delete_cluster_role)
-    removals = [(delete, f"{NAME}-node-reader-{namespace}") for delete in rights]
-    removals += [(admin.core.delete_namespace, f"{namespace}-steps"), (admin.core.delete_namespace, namespace)]
+    # In a namespace that is about to go nobody makes a pod in place of one that is deleted.
+    removals = [(admin.core.delete_namespace, one) for one in both]
+    removals += [(delete, f"{NAME}-node-reader-{namespace}") for delete in rights]
     for delete, name in removals:
         with suppress(ApiException):
             delete(name)
+    for one in both:
+        with suppress(ApiException):
+            admin.core.delete_collection_namespaced_pod(one, grace_period_seconds=0)
