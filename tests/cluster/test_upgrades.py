@@ -27,6 +27,7 @@ from tests.cluster.witness import Witness
 pytestmark = [pytest.mark.cluster, pytest.mark.installed, pytest.mark.timeout(600)]
 
 ROLLED = ("api", "worker", "controller")
+SECRETS = {"api-key": "api-key", "runner": "runner-secret", "redis": "password"}
 # So long that nobody who waits for a lease to run out goes unnoticed.
 LEASE_SECONDS = 60
 PATIENT = 3
@@ -134,6 +135,7 @@ def test_upgrades_that_replace_every_pod_are_noticed_by_no_run(
 ) -> None:
     cohort.until_whole()
     first = {pod.metadata.uid for part in ROLLED for pod in cohort.pods(part)}
+    secrets = {name: cohort.secret(name, key) for name, key in SECRETS.items()}
     runs = busy(clients, gates, turns=120)
     with reading(runs.step, "events", "stream") as told, reading(runs.step, "steps", STEP, "log", "stream") as lines:
         cohort.release.upgrade(merged(cohort.values, {"worker": {"settings": {"lease_seconds": LEASE_SECONDS}}}))
@@ -146,6 +148,7 @@ def test_upgrades_that_replace_every_pod_are_noticed_by_no_run(
             gates.open(run.token)
         for run in runs.all:
             run.until_over()
+    assert {name: cohort.secret(name, key) for name, key in SECRETS.items()} == secrets
     assert not first & {pod.metadata.uid for part in ROLLED for pod in cohort.pods(part)}
     assert {name: code for name, code in ends.codes.items() if name in ends.logs and code} == {}
     draining = [line for name in ends.logs if "worker" in name for line in ends.said(name, "worker_draining")]
