@@ -8,31 +8,31 @@ import json
 import os
 import re
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-from kubernetes import client, config
-
 from benchmarks.figures import Figure, figure
-from deploy.trial.install import installed
-from deploy.trial.manifests import Images
-from deploy.trial.witness import Witness
 from services.cli.client import ApiClient, path_of
 from services.cli.commands.submit import post_goal
 from services.cli.follow import Told, read_event
 from services.cli.goal import Goal
-from services.scripted.__main__ import SHIPPED
+from tests.cluster.admin import Admin, wait_until
+from tests.cluster.installation import Installed, installed
+from tests.cluster.programs import kubectl
+from tests.cluster.witness import Witness
 
 _PROGRAM = Path(__file__).parent / "programs" / "clock.py"
 _STEP = "train"
 _ROUNDS = 30
 _AT_ONCE = 2
 _LINES, _ENDLESS, _LINES_BEFORE_CANCEL = 20, 3_000, 5
+_STARTS = 5
+_WORKERS = "app.kubernetes.io/component=worker"
 _SAID = re.compile(r"(printed|told|ended) at ([0-9.]+)")
 
 
@@ -57,14 +57,10 @@ class _Seen:
 def measure() -> list[Figure]:
     if "KUBECONFIG" not in os.environ:
         sys.exit("the benchmark `cluster` needs a cluster: set KUBECONFIG")
-    tag = os.environ.get("CLUSTER_TEST_TAG", "dev")
-    shell = os.environ.get("CLUSTER_TEST_SHELL_IMAGE", "docker.io/library/busybox:1.35")
-    settings = client.Configuration()
-    config.load_kube_config(client_configuration=settings)
     with (
-        tempfile.TemporaryDirectory(prefix="cohort-bench-") as place,
-        installed(Path(place), SHIPPED, Images.tagged(tag, shell)) as cohort,
-        Witness(settings, cohort.place.steps) as witness,
+        closing(Admin()) as admin,
+        installed(admin, {}) as cohort,
+        Witness(admin.settings, cohort.steps) as witness,
     ):
         api = ApiClient(cohort.url, cohort.key("bench"))
         _observe(api, cancels=False)
@@ -72,12 +68,28 @@ def measure() -> list[Figure]:
             ended = list(pool.map(lambda _: _observe(api, cancels=False), range(_ROUNDS)))
             cancelled = list(pool.map(lambda _: _observe(api, cancels=True), range(_ROUNDS)))
         return [
+            figure("helm install to ready", "s", [cohort.ready_seconds], bar=90),
+            figure("worker's container started to first turn", "s", [*_to_turn(cohort, api)], bar=10, of="p99"),
             figure("step submitted to Job seen", "s", [*_to_job(api, witness, ended + cancelled)], bar=1, of="p99"),
             figure("last words of a program to its end on record", "s", [*_to_end(api, ended)], bar=3, of="p99"),
             figure("cancel asked for to SIGTERM in the program", "s", [*_to_signal(cancelled)], bar=3, of="p99"),
             figure("line printed in a pod to SSE client", "s", [*_to_client(ended)], bar=1, of="p99"),
             figure("load of the machine", "", [seen.load for seen in ended + cancelled]),
         ]
+
+
+def _to_turn(cohort: Installed, api: ApiClient) -> Iterator[float]:
+    """With no other worker, and a run that waits for one. The kubelet tells starts in whole seconds, cut off."""
+    scale = ("scale", "deployment/cohort-worker", "-n", cohort.namespace)
+    for _ in range(_STARTS):
+        kubectl(*scale, "--replicas=0").check_returncode()
+        wait_until(lambda: not cohort.admin.core.list_namespaced_pod(cohort.namespace, label_selector=_WORKERS).items)
+        run = str(post_goal(api, Goal(text="turns=1", model="scripted/echo"), f"bench-{uuid4().hex}")["run"])
+        kubectl(*scale, "--replicas=1").check_returncode()
+        wait_until(lambda run=run: api.get(path_of("v1", "runs", run))["status"] == "succeeded")
+        [pod] = cohort.pods("worker")
+        started = pod.status.container_statuses[0].state.running.started_at.timestamp()
+        yield _event(api, run, "processing").time - started
 
 
 def _to_job(api: ApiClient, witness: Witness, runs: list[_Seen]) -> Iterator[float]:

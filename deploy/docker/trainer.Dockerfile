@@ -11,10 +11,6 @@ RUN python3 pins.py pyproject.toml constraints.txt numpy > requirements.txt \
       --quiet --no-cache-dir --disable-pip-version-check --require-hashes --no-deps -r requirements.txt
 
 FROM ${BASE}
-ARG VERSION=0.1.0
-LABEL org.opencontainers.image.title="cohort-trainer" \
-      org.opencontainers.image.description="Python and numpy, for steps." \
-      org.opencontainers.image.version="${VERSION}"
 COPY --from=build /opt/trainer /opt/trainer
 ENV PATH=/opt/trainer/bin:$PATH \
     PYTHONUNBUFFERED=1 \
@@ -22,3 +18,12 @@ ENV PATH=/opt/trainer/bin:$PATH \
 USER 10001:10001
 WORKDIR /
 CMD ["python"]
+# Last, for they are others with every build.
+ARG BASE
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="cohort-trainer" \
+      org.opencontainers.image.description="Python and numpy, for steps." \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="${BASE}"

@@ -18,7 +18,7 @@ GRACE_SECONDS = 1
 def main() -> None:
     options = _options()
     try:
-        playbooks = load_playbooks(options.playbooks)
+        playbooks = load_playbooks(options.playbooks, *options.more)
     except PlaybookInvalid as error:
         sys.exit(str(error))
     config = uvicorn.Config(
@@ -46,6 +46,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--playbooks", type=Path, default=SHIPPED, help="directory of NAME/playbook.yaml; default: the shipped ones"
     )
+    parser.add_argument("--more", type=Path, nargs="*", default=(), help="further directories of playbooks")
     parser.add_argument("--delay-seconds", type=float, default=0.0, help="pause before each delta of a stream")
     return parser.parse_args()
 

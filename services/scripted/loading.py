@@ -24,12 +24,19 @@ class PlaybookInvalid(Exception):
     """A playbook can't be used; the text names the file, the key and what is wrong with it."""
 
 
-def load_playbooks(directory: Path) -> dict[str, Playbook]:
-    """Read every playbook in `directory`, by name. Raises PlaybookInvalid; an empty directory is invalid too."""
-    sources = sorted(directory.glob(f"*/{FILE_NAME}"))
-    if not sources:
-        raise PlaybookInvalid(f"{directory}: no playbooks here; each is a directory with a {FILE_NAME} in it")
-    return {source.parent.name: load_playbook(source) for source in sources}
+def load_playbooks(*directories: Path) -> dict[str, Playbook]:
+    """Read every playbook in these directories, by name. Raises PlaybookInvalid; an empty directory is invalid too, and
+    so is a name that is given twice."""
+    playbooks: dict[str, Playbook] = {}
+    for directory in directories:
+        sources = sorted(directory.glob(f"*/{FILE_NAME}"))
+        if not sources:
+            raise PlaybookInvalid(f"{directory}: no playbooks here; each is a directory with a {FILE_NAME} in it")
+        for source in sources:
+            if source.parent.name in playbooks:
+                raise PlaybookInvalid(f"{source}: there already is a playbook of that name; give it another")
+            playbooks[source.parent.name] = load_playbook(source)
+    return playbooks
 
 
 def load_playbook(source: Path) -> Playbook:

@@ -7,9 +7,11 @@ the slices under way; what does not end in time is picked up by another worker w
 import os
 import platform
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import structlog
@@ -179,10 +181,12 @@ def serve(settings: WorkerSettings) -> None:
         metrics.slots.set(settings.worker_slots)
         metrics.leases.set_function(keeper.count)
         metrics.canary_age.set_function(canary.age)
+        begun = threading.Event()
         if settings.worker_metrics_port:
-            answer_probes(settings.metrics_host, settings.worker_metrics_port, registry, canary.trouble)
+            place, lack = (settings.metrics_host, settings.worker_metrics_port), partial(_lack, begun)
+            answer_probes(*place, registry, canary.trouble, lack)
 
-        _tell_of_its_life(settings, keeper, engine, canary)
+        _tell_of_its_life(settings, keeper, engine, canary, begun)
         app.Worker(
             hostname=f"worker-{os.getpid()}@{platform.node()}",
             pool="threads",
@@ -196,12 +200,19 @@ def serve(settings: WorkerSettings) -> None:
         ).start()
 
 
-def _tell_of_its_life(settings: WorkerSettings, keeper: LeaseKeeper, engine: Engine, canary: Canary) -> None:
-    """Log the worker's beginning, and let all know of its end."""
+def _lack(begun: threading.Event) -> str:
+    return "" if begun.is_set() else "it takes no hints yet"
+
+
+def _tell_of_its_life(
+    settings: WorkerSettings, keeper: LeaseKeeper, engine: Engine, canary: Canary, begun: threading.Event
+) -> None:
+    """Log the worker's beginning, and let all know of it and of its end."""
 
     @worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]
     def say_ready(**_: Any) -> None:
         log.info("worker_ready", slots=settings.worker_slots)
+        begun.set()
 
     @worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
     def drain(**_: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a process without an API answers over HTTP: `/metrics` to Prometheus, `/healthz` to the kubelet."""
+"""What a process without an API answers over HTTP: `/metrics` to Prometheus, `/healthz`, `/readyz` to the kubelet."""
 
 import threading
 from collections.abc import Callable
@@ -18,9 +18,12 @@ class CannotListen(CohortError):
     """Somebody else has the port, or there is no such address."""
 
 
-def answer_probes(host: str, port: int, registry: Registry, trouble: Callable[[], str]) -> ThreadingHTTPServer:
+def answer_probes(
+    host: str, port: int, registry: Registry, trouble: Callable[[], str], lack: Callable[[], str] = str
+) -> ThreadingHTTPServer:
     """Answer on a thread until the process ends, on every address where `host` is ''; port 0 takes a free one.
-    `trouble` says why this process is not alive, nothing while it is: 200 or 503. Raises `CannotListen`."""
+    `trouble` says why this process is not alive, `lack` what it still waits for before it can work, each nothing where
+    there is none: 200 or 503. Raises `CannotListen`."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -28,10 +31,14 @@ def answer_probes(host: str, port: int, registry: Registry, trouble: Callable[[]
                 case "/metrics":
                     self._send(200, CONTENT_TYPE, registry.text())
                 case "/healthz":
-                    told = trouble()
-                    self._send(503 if told else 200, _TEXT, f"{told or 'ok'}\n".encode())
+                    self._tell(trouble())
+                case "/readyz":
+                    self._tell(trouble() or lack())
                 case _:
-                    self._send(404, _TEXT, b"there is /metrics and /healthz\n")
+                    self._send(404, _TEXT, b"there is /metrics, /healthz and /readyz\n")
+
+        def _tell(self, wrong: str) -> None:
+            self._send(503 if wrong else 200, _TEXT, f"{wrong or 'ok'}\n".encode())
 
         def _send(self, status: int, content_type: str, body: bytes) -> None:
             self.send_response(status)

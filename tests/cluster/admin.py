@@ -4,6 +4,7 @@ every process of the node."""
 import base64
 import json
 import os
+import socket
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -16,7 +17,6 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import stream
 from urllib3.exceptions import HTTPError
 
-from deploy.trial.install import address_of
 from tests.servers import wait_until as wait_for
 
 wait_until = partial(wait_for, timeout=90)
@@ -35,12 +35,16 @@ class Admin:
         config.load_kube_config(client_configuration=self.settings)
         self.api = client.ApiClient(self.settings)
         self.core, self.batch = client.CoreV1Api(self.api), client.BatchV1Api(self.api)
-        self.custom = client.CustomObjectsApi(self.api)
+        self.rbac, self.custom = client.RbacAuthorizationV1Api(self.api), client.CustomObjectsApi(self.api)
         self._tools = ""
 
     def address(self) -> str:
-        """This machine's address as pods reach it."""
-        return address_of(self.api)
+        """This machine's address as pods reach it: where it would send a packet to a node from."""
+        node = self.core.list_node().items[0]
+        internal = next(one.address for one in node.status.addresses if one.type == "InternalIP")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((internal, 9))
+            return str(probe.getsockname()[0])
 
     def is_ready(self) -> bool:
         """Whether the API server answers, with all it needs for that."""
@@ -66,16 +70,15 @@ class Admin:
     def controller(self, namespace: str, directory: Path) -> Path:
         """A kubeconfig for the controller's own account, bound to the role that is deployed with it."""
         bodies = yaml.safe_load_all(ROLE.read_text())
-        rbac = client.RbacAuthorizationV1Api(self.api)
         for body in bodies:
             match body["kind"]:
                 case "ServiceAccount":
                     self.core.create_namespaced_service_account(namespace, body)
                 case "Role":
-                    rbac.create_namespaced_role(namespace, body)
+                    self.rbac.create_namespaced_role(namespace, body)
                 case "RoleBinding":
                     body["subjects"][0]["namespace"] = namespace
-                    rbac.create_namespaced_role_binding(namespace, body)
+                    self.rbac.create_namespaced_role_binding(namespace, body)
         asked = {"spec": {"expirationSeconds": 7200, "audiences": []}}
         token = self.core.create_namespaced_service_account_token("cohort-controller", namespace, asked).status.token
         path = directory / f"{namespace}.kubeconfig"

@@ -1,7 +1,5 @@
 """One cluster for all tests, a namespace for each; and one Cohort installed in it, for those that ask for `cohort`."""
 
-import os
-import shutil
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
 from functools import cache
@@ -9,14 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from deploy.trial.install import Installed, installed
-from deploy.trial.manifests import Images
-from deploy.trial.witness import Witness
 from services.cli.client import ApiClient
-from services.scripted.__main__ import SHIPPED
-from tests.cluster.admin import SHELL_IMAGE, Admin
+from tests.cluster.admin import Admin
 from tests.cluster.errands import PLAYBOOKS, Clients
 from tests.cluster.gates import Gates
+from tests.cluster.installation import Installed, installed
+from tests.cluster.witness import Witness
 from tests.cluster.world import KubernetesWorld
 from tests.runner.ingest import Ingest
 
@@ -45,26 +41,14 @@ def world(admin: Admin, ingest: Ingest, tmp_path: Path) -> Iterator[KubernetesWo
     world.end()
 
 
-# A node of a test is small. Who dies is to be missed for a short time only, a sidecar that stands still for a long one.
-SETTINGS = {
-    "COHORT_SANDBOX_CPU": "0.3",
-    "COHORT_SANDBOX_MEMORY_BYTES": str(512 << 20),
-    "COHORT_JOBS_IN_FLIGHT_PER_TENANT": "2",
-    "COHORT_FINISH_SECONDS": "240",
-    "COHORT_LEASE_SECONDS": "5",
-    "COHORT_LEADER_SECONDS": "2",
-}
 _COHORT = pytest.StashKey[Installed]()
 
 
 @pytest.fixture(scope="session")
-def cohort(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Installed]:
-    """Cohort with all its services as pods, from the images that CLUSTER_TEST_TAG names."""
-    playbooks = tmp_path_factory.mktemp("playbooks")
-    for directory in (SHIPPED, PLAYBOOKS):
-        shutil.copytree(directory, playbooks, dirs_exist_ok=True)
-    images = Images.tagged(os.environ.get("CLUSTER_TEST_TAG", "dev"), SHELL_IMAGE)
-    with installed(tmp_path_factory.mktemp("redis"), playbooks, images, SETTINGS) as cohort:
+def cohort(admin: Admin, request: pytest.FixtureRequest) -> Iterator[Installed]:
+    """Cohort with all its services as pods, by its chart, from the images that CLUSTER_TEST_TAG names."""
+    playbooks = {path.parent.name: path.read_text() for path in PLAYBOOKS.glob("*/playbook.yaml")}
+    with installed(admin, playbooks) as cohort:
         request.session.stash[_COHORT] = cohort
         yield cohort
 
@@ -89,7 +73,7 @@ def gates(admin: Admin) -> Iterator[Gates]:
 
 @pytest.fixture(scope="session")
 def witness(admin: Admin, cohort: Installed) -> Iterator[Witness]:
-    with Witness(admin.settings, cohort.place.steps) as witness:
+    with Witness(admin.settings, cohort.steps) as witness:
         yield witness
 
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from deploy.trial.install import Installed
-from deploy.trial.witness import Witness
 from services.core.lifecycle import Status
 from services.core.records import Attempt, RunState, Stage
 from tests.cluster.admin import Admin, wait_until
 from tests.cluster.errands import STEP, Clients, Errand, Reading, begin, expected_log, reading
 from tests.cluster.gates import Gates
+from tests.cluster.installation import Installed
 from tests.cluster.test_installed import nothing_is_left
+from tests.cluster.witness import Witness
 
 pytestmark = [pytest.mark.cluster, pytest.mark.installed, pytest.mark.timeout(400)]
 
@@ -77,14 +77,15 @@ class Scene:
         self._wait_for("finishing", lambda run: run.step().stage is Stage.FINISHING)
 
     def strike(self) -> None:
-        """Kill the service under all of them."""
-        pod, pids, controller = self._pod(), self._pids(self._service), self._pids("controller")
+        """Kill every pod of the service under all of them."""
+        self._cohort.until_whole()
+        pods, pids, controllers = self._pods(), self._pids(self._service), self._pids("controller")
         self._gates.open(self.runs["thinking"].token)
         self._wait_for("thinking", lambda run: PHASES["thinking"](run.state()))
         # As long as these stand still, no end of an attempt is put on record.
-        self._pause(pids + controller)
+        self._pause(pids + controllers)
         self._let_exit("exited")
-        killed = self._kill(pod, pids)
+        killed = self._kill(pods, pids)
         self.resume()
         self.runs["cancelled"].cancel()
         for phase, run in self.runs.items():
@@ -94,10 +95,11 @@ class Scene:
 
     def strike_a_start(self) -> None:
         """Kill it again, under a run whose program is about to start."""
-        pod, pids = self._pod(), self._pids(self._service)
+        self._cohort.until_whole()
+        pods, pids = self._pods(), self._pids(self._service)
         self._begin("starting")
         self._wait_for("starting", lambda run: (step := run.step()) and step.stage not in {None, Stage.QUEUED})
-        self._check_phases(self._kill(pod, pids), "starting")
+        self._check_phases(self._kill(pods, pids), "starting")
 
     def resume(self) -> None:
         """Let everything go on that stands still, as far as it is alive."""
@@ -122,24 +124,27 @@ class Scene:
         self._paused += pids
         self._admin.kill(pids, "STOP")
 
-    def _kill(self, pod: Any, pids: list[int]) -> float:
-        """SIGKILL, and a new pod at once. Returns when it was, in seconds since the epoch."""
+    def _kill(self, pods: list[Any], pids: list[int]) -> float:
+        """SIGKILL, and new pods at once. Returns when it was, in seconds since the epoch."""
         self._admin.kill(pids)
         killed = time.time()
         # A container that died once too often is started again ever later.
-        name, namespace = pod.metadata.name, self._cohort.place.name
-        self._admin.core.delete_namespaced_pod(name, namespace, grace_period_seconds=0)
+        for pod in pods:
+            name, namespace = pod.metadata.name, self._cohort.namespace
+            self._admin.core.delete_namespaced_pod(name, namespace, grace_period_seconds=0)
         return killed
 
-    def _pod(self) -> Any:
-        return wait_until(lambda: self._cohort.pod(self._service))
+    def _pods(self) -> list[Any]:
+        return self._cohort.pods(self._service)
 
     def _pids(self, service: str) -> list[int]:
-        pod = wait_until(lambda: self._cohort.pod(service))
-        return wait_until(lambda: self._admin.processes(pod.metadata.uid, PROGRAMS[service]))
+        uids = [pod.metadata.uid for pod in self._cohort.pods(service)]
+        return [
+            pid for uid in uids for pid in wait_until(lambda uid=uid: self._admin.processes(uid, PROGRAMS[service]))
+        ]
 
     def _step_pod(self, phase: str) -> Any:
-        return self._admin.pod(self._cohort.place.steps, self.runs[phase].attempt)
+        return self._admin.pod(self._cohort.steps, self.runs[phase].attempt)
 
     def _sidecar(self, phase: str) -> list[int]:
         return self._admin.processes(self._step_pod(phase).metadata.uid, SIDECAR)

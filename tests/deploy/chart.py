@@ -40,7 +40,7 @@ ON: Manifest = {
         "settings": {"slice_turns": 5, "sandbox_cpu": 0.5, "sandbox_memory_bytes": 536870912},
     },
     "controller": {**_PLACED, "readsNodes": True, "settings": {"jobs_per_second": 5}},
-    "scriptedModel": {"enabled": True},
+    "scriptedModel": {"enabled": True, "playbooks": {"mine": "about: Nothing.\n"}},
     "steps": {
         "imagePullSecret": "registry",
         "pools": [

@@ -234,6 +234,7 @@ def test_probes_ask_what_is_answered() -> None:
         ("api", "liveness", "/healthz"),
         ("api", "readiness", "/readyz"),
         *((part, kind, "/healthz") for part in ("worker", "controller") for kind in ("startup", "liveness")),
+        *((part, "readiness", "/readyz") for part in ("worker", "controller")),
         *(("scripted-model", kind, "/healthz") for kind in ("liveness", "readiness")),
         *(("redis", kind, None) for kind in ("liveness", "readiness")),
     }
@@ -286,6 +287,15 @@ def test_pods_are_replaced_when_the_pools_change() -> None:
 
     assert all(sums("default").values())
     assert not {*sums("default").values()} & {*sums("on").values()}
+
+
+def test_playbooks_of_yours_lie_where_the_scripted_model_looks() -> None:
+    [pod] = [pod for part, pod in pods("on") if part == "scripted-model"]
+    [one] = containers(pod)
+    [mount], [volume] = one["volumeMounts"], pod["spec"]["volumes"]
+    assert one["args"][-2:] == ["--more", mount["mountPath"]]
+    assert volume["configMap"]["items"] == [{"key": "mine", "path": "mine/playbook.yaml"}]
+    assert named("on", "ConfigMap", volume["configMap"]["name"])["data"] == {"mine": "about: Nothing.\n"}
 
 
 def schema_of(*path: str) -> Manifest:
@@ -354,7 +364,7 @@ def test_the_schema_refuses_what_it_does_not_know_at_every_level() -> None:
 
 
 # Empty by default; what may be in them is the services' own to say.
-_OPEN = (".settings", ".images.digests", ".steps.images", ".steps.quota", ".tools")
+_OPEN = (".settings", ".images.digests", ".steps.images", ".steps.quota", ".tools", ".playbooks")
 
 
 def differing(values: Manifest, schema: Manifest, path: str = "") -> Iterator[str]:
@@ -393,6 +403,7 @@ def wrong(path: str, value: object) -> Manifest:
         ("steps.pools", [{"name": "cpu", "gpus": 8}], "gpus"),
         ("secrets.model.existingSecrets", "models", "existingSecrets"),
         ("images.digests", {"api": "latest"}, "api"),
+        ("scriptedModel.playbooks", {"Mine!": "about: Nothing."}, "Mine!"),
         ("ingress.enabled", "yes", "enabled"),
         ("redis.bundled", False, "redis.existingSecret"),
         ("redis.existingSecret", "mine", "redis.bundled"),

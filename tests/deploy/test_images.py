@@ -6,9 +6,11 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "deploy" / "docker"
@@ -60,7 +62,9 @@ def test_every_package_has_its_version_and_hashes(image: str) -> None:
     ],
 )
 def test_a_service_has_all_that_it_imports(image: str, modules: list[str], tmp_path: Path) -> None:
-    for path in re.findall(r"services/\S+", re.search(r"cp -r (.+?) \"\$site", dockerfile(image))[1]):  # type: ignore[index]
+    copied = re.findall(r"^COPY (services\S*) \./services", dockerfile(image), re.MULTILINE)
+    assert len(copied) > 1
+    for path in copied:
         target = tmp_path / path
         target.parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if (ROOT / path).is_dir() else shutil.copyfile)(ROOT / path, target)
@@ -99,6 +103,16 @@ def test_an_image_has_nothing_that_its_service_must_not_have(image: str, barred:
 @pytest.mark.parametrize("image", ["api", "runner", "scripted", "trainer", "worker"])
 def test_no_image_runs_as_root(image: str) -> None:
     assert re.findall(r"^USER (.+)$", dockerfile(image), re.MULTILINE) == ["10001:10001"]
+
+
+@pytest.mark.parametrize("image", ["api", "runner", "scripted", "trainer", "worker"])
+def test_an_image_says_what_it_is_and_is_of_the_projects_version(image: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    chart = yaml.safe_load((ROOT / "deploy" / "helm" / "cohort" / "Chart.yaml").read_text())
+    assert re.findall(r"^ARG VERSION=(.+)$", dockerfile(image), re.MULTILINE) == [project["version"]]
+    assert chart["appVersion"] == project["version"]
+    told = set(re.findall(r"org\.opencontainers\.image\.([a-z.]+)=", dockerfile(image)))
+    assert told == {"title", "description", "version", "revision", "base.name"}
 
 
 def test_a_package_that_is_not_pinned_is_named() -> None:

@@ -55,6 +55,16 @@ def test_a_sound_playbook_is_called_by_its_directory(tmp_path: Path) -> None:
     assert playbook_of(tmp_path, SOUND).name == "sample"
 
 
+def test_several_directories_are_read_as_one_and_a_name_may_be_given_once(tmp_path: Path) -> None:
+    for place, name in (("one", "first"), ("other", "second"), ("third", "first")):
+        directory = tmp_path / place / name
+        directory.mkdir(parents=True)
+        (directory / "playbook.yaml").write_text("about: Nothing.\nstart: end\nstates: {end: {say: done}}\n")
+    assert [*load_playbooks(tmp_path / "one", tmp_path / "other")] == ["first", "second"]
+    with pytest.raises(PlaybookInvalid, match=r"third/first/playbook.yaml: there already is"):
+        load_playbooks(tmp_path / "one", tmp_path / "third")
+
+
 def test_a_directory_without_playbooks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PlaybookInvalid, match="no playbooks here"):
         load_playbooks(tmp_path)

@@ -66,13 +66,13 @@ def test_a_worker_hears_its_own_hints(redis_url: str, broker_url: str, tmp_path:
     }
     with subprocess.Popen(bound_to_us([sys.executable, "-m", "services.worker"]), env=environment) as worker:
 
-        def healthy() -> bool:
+        def ready() -> bool:
             try:
-                return httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).is_success
+                return httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).is_success
             except httpx.TransportError:
                 return False
 
-        wait_until(healthy, timeout=60)
+        wait_until(ready, timeout=60)
         with redis.Redis.from_url(broker_url) as broker, broker.monitor() as monitor:
             # What it sent is taken again.
             commands = (one["command"] for one in monitor.listen())

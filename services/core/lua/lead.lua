@@ -1,6 +1,6 @@
 -- Become or stay the leader of a role.
 -- KEYS leader
--- ARGV name, lease ms
+-- ARGV name, lease ms (0: to lead no longer)
 -- -> generation (> 0) when this name leads, 0 when another does
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)

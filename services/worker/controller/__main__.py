@@ -88,7 +88,8 @@ def build(settings: ControllerSettings, traced: Traced) -> Controller:
     pulse = Pulse()
     _tell_state(settings, registry, pools)
     if settings.controller_metrics_port:
-        answer_probes(settings.metrics_host, settings.controller_metrics_port, registry, pulse.trouble)
+        place, lack = (settings.metrics_host, settings.controller_metrics_port), partial(_lack, leadership)
+        answer_probes(*place, registry, pulse.trouble, lack)
     archivist, news = Archivist(store, ledger, logs, artifacts, metrics), News()
     executor.watch(news.tell)
     retention = None
@@ -106,6 +107,10 @@ def _tell_state(settings: ControllerSettings, registry: Registry, pools: Pools) 
     broker = known(settings.broker_url, what="COHORT_BROKER_URL")
     keys = Keys(settings.shards)
     tell_state(registry, pools, lambda now: survey(client, keys, now), lambda: queue_length(broker))
+
+
+def _lack(leadership: Leadership) -> str:
+    return "" if leadership.is_settled else "Redis has not said yet who leads"
 
 
 if __name__ == "__main__":

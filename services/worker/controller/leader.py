@@ -1,6 +1,7 @@
 """Who leads: a lease in Redis. Two leaders for a moment are harmless, since everything they do is repeatable."""
 
 import time
+from contextlib import suppress
 
 from services.core import keys
 from services.core.errors import StoreUnavailable
@@ -16,6 +17,8 @@ class Leadership:
         self._name = name
         self._seconds = seconds
         self._until = 0.0
+        self.is_settled = False
+        """Whether Redis has said, at least once, who leads."""
 
     def hold(self) -> bool:
         """Become or stay leader; True while this process may act as such."""
@@ -27,4 +30,12 @@ class Leadership:
         except StoreUnavailable:
             return asked < self._until
         self._until = asked + self._seconds if leads else 0.0
+        self.is_settled = True
         return bool(leads)
+
+    def resign(self) -> None:
+        """Lead no longer: another need not wait until this lease runs out. Who does not lead changes nothing."""
+        if time.monotonic() < self._until:
+            self._until = 0.0
+            with suppress(StoreUnavailable):
+                run_script(self._client, "lead", [keys.leader(self._role)], [self._name, 0])

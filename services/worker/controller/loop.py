@@ -70,6 +70,7 @@ class Controller:
             self.news.wait(min(due - time.monotonic(), _LONGEST_WAIT_SECONDS))
             self._guarded(self._see_to_news)
         self.reconciler.stop()
+        self.leadership.resign()
         listener.join()
 
     def once(self) -> None:

@@ -89,6 +89,24 @@ def test_a_leader_whose_store_is_away_leads_until_its_time_is_over(redis_server:
     client.close()
 
 
+def test_a_leader_that_ends_is_followed_at_once(control: Control) -> None:
+    stopped, other = threading.Event(), leadership(control.store.client, "other")
+    one = controller(control, "one")
+    assert one.leadership.hold() and not other.hold()
+    thread = threading.Thread(target=one.run, args=(stopped,))
+    thread.start()
+    stopped.set()
+    thread.join(10)
+    assert other.hold()
+
+
+def test_who_does_not_lead_takes_nothing_from_who_does(client: Client) -> None:
+    first, second = leadership(client, "a"), leadership(client, "b")
+    assert first.hold() and not second.hold()
+    second.resign()
+    assert not second.hold()
+
+
 # --- Sweeping ---------------------------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,7 @@
 import time
 
 from services.worker.controller.pulse import Pulse
-from tests.servers import wait_until
+from tests.servers import RedisServer, wait_until
 from tests.worker.controller.conftest import Control
 from tests.worker.controller.test_loop import controller
 
@@ -20,3 +20,14 @@ def test_who_leads_and_who_stands_by_go_round_alike(control: Control) -> None:
         each.pulse._last = time.monotonic() - 1000
         each._guarded(each.once)
         assert each.pulse.trouble() == ""
+
+
+def test_a_controller_is_ready_once_redis_has_said_who_leads(control: Control, redis_server: RedisServer) -> None:
+    one, other = controller(control, "one"), controller(control, "other")
+    redis_server.kill()
+    one._guarded(one.once)
+    assert not one.leadership.is_settled
+    redis_server.restart()
+    for each in (one, other):
+        each._guarded(each.once)
+        assert each.leadership.is_settled
