@@ -136,7 +136,7 @@ def test_upgrades_that_replace_every_pod_are_noticed_by_no_run(
     cohort.until_whole()
     first = {pod.metadata.uid for part in ROLLED for pod in cohort.pods(part)}
     secrets = {name: cohort.secret(name, key) for name, key in SECRETS.items()}
-    runs = busy(clients, gates, turns=120)
+    runs = busy(clients, gates, turns=70)
     with reading(runs.step, "events", "stream") as told, reading(runs.step, "steps", STEP, "log", "stream") as lines:
         cohort.release.upgrade(merged(cohort.values, {"worker": {"settings": {"lease_seconds": LEASE_SECONDS}}}))
         # Workers with long leases end; what they hold goes on at once.
