@@ -20,6 +20,9 @@ from tests.crash.plan import Deed, Fault
 
 Scenario = Callable[[Fleet], None]
 
+# Tools that only look at what is outside: the story asks nobody there, and nothing of theirs is left by a death.
+OUTSIDE = {name for name, tool in TOOLS.items() if not tool.is_of_a_run} - {"read"}
+
 # What happens in a run, and the boundaries it leads over: service → points.
 TABLE: dict[Scenario, dict[str, list[str]]] = {
     story.undisturbed: {
@@ -34,7 +37,7 @@ TABLE: dict[Scenario, dict[str, list[str]]] = {
             "worker.tool_begun",
             "worker.command_placed",
             "worker.command_started",
-            *(f"worker.tool_done.{name}" for name in TOOLS if name not in {"cancel_step", "ask"}),
+            *(f"worker.tool_done.{name}" for name in TOOLS if name not in {"cancel_step", "ask", *OUTSIDE}),
             "worker.tool_done.report",
             "worker.tool_recorded",
             "worker.tool_intended",
