@@ -15,9 +15,10 @@ from services.cli.commands.submit import post_goal
 from services.cli.fetching import log_pieces
 from services.cli.follow import read_event
 from services.cli.goal import Goal
-from services.cli.problems import Unreachable
+from services.cli.problems import Bewildering, Unreachable
 from services.cli.report import read_run
 from services.cli.sse import Message
+from services.core.errors import CohortError
 from services.core.events import Event, RunAccepted
 from services.core.fold import first_state, fold
 from services.core.records import Attempt, RunState
@@ -25,6 +26,9 @@ from tests.cluster.admin import wait_until
 from tests.cluster.gates import Gates
 
 T = TypeVar("T")
+
+# What the command line says of an answer that is no problem document of ours.
+STRANGER = "not as Cohort's API does"
 # A client of a tenant.
 Clients = Callable[[str], ApiClient]
 
@@ -107,13 +111,20 @@ def begin(api: ApiClient, gates: Gates, closed: tuple[str, ...] = (), looks: boo
     return Errand(api, str(patiently(lambda: post_goal(api, goal, f"errand-{token}"))["run"]), token)
 
 
+def is_away(error: CohortError) -> bool:
+    """Whether nobody answered, or not the API: while a Service has no endpoint, whoever is on the way may answer."""
+    return isinstance(error, Unreachable | Bewildering) or STRANGER in str(error)
+
+
 def patiently(ask: Callable[[], T]) -> T:
     """The answer, as soon as there is one."""
 
     def answer() -> tuple[T] | None:
         try:
             return (ask(),)
-        except Unreachable:
+        except CohortError as error:
+            if not is_away(error):
+                raise
             return None
 
     return wait_until(answer, pause=0.05)[0]
@@ -137,7 +148,9 @@ def reading(errand: Errand, *path: str) -> Iterator[Reading]:
             last = next((message.id for message in reversed(found.messages) if message.id), "")
             try:
                 found.messages.extend(errand.api.stream(path_of("v1", "runs", errand.run, *path), last_id=last))
-            except Unreachable:
+            except CohortError as error:
+                if not is_away(error):
+                    raise
                 found.cuts += 1
 
     thread = threading.Thread(target=read, daemon=True)
